@@ -1,7 +1,7 @@
 """Text to the types that the compose schema wants, place by place.
 
-hsm.yaml is read with every scalar as text: a commit `0123456`, a port `22:22` and `no` stay what a person wrote. What goes on
-to compose is typed here, by compose's own schema (compose-spec.json beside this file):
+hsm.yaml is read with every scalar as text: a commit `0123456`, a port `22:22` and `no` stay what a person wrote. What
+goes on to compose is typed here, by compose's own schema (compose-spec.json beside this file):
 
     the schema at that place allows          and the text is              it becomes
     text, numbers and booleans               anything                     text (environment, labels, args: free text)
