@@ -1,0 +1,232 @@
+"""The one door to other programs: argv lists, never a shell, and no terminal to ask on.
+
+`run` and `stream` start a program in a session of its own. It has no terminal then, so git and ssh fail at once instead
+of waiting for a password (an environment variable can tell git so, but not ssh). The price: ctrl-C does not reach it.
+So every live child is known here, and `interrupt` ends them all. `attach` is the other kind: there the program has the
+terminal, and ctrl-C is its business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsm_tasks.core.errors import CommandFailed, HsmError
+
+GRACE = 3.0  # seconds between "please end" and the end
+_INSTALL = {
+    "docker": "install docker with its compose plugin, and put it on the PATH",
+    "git": "install git, and put it on the PATH",
+}
+_live: set[int] = set()
+_lock = threading.RLock()  # interrupt() may be called by a signal handler, in the very thread that holds the lock
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a program ended: 128+n where signal n ended it. `stream` leaves everything in `out`."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(
+    *argv: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    text_in: str | None = None,
+    timeout: float | None = None,
+    explain: str = "",
+    hint: str = "",
+    ok: tuple[int, ...] = (0,),
+) -> Done:
+    """Run a program to its end. `env` is laid over our own environment; a code that is not in `ok` is CommandFailed."""
+    child = _start(argv, cwd, env, stdin=subprocess.DEVNULL if text_in is None else subprocess.PIPE)
+    late = ""
+    with _known(child):
+        try:
+            out, err = child.communicate(text_in, timeout)
+        except subprocess.TimeoutExpired:
+            end(child.pid)
+            out, err = child.communicate()
+            late = f"\nhsm ended it: it took longer than {timeout:g} s"
+    done = Done(_code(child), out, err)
+    if late or done.code not in ok:
+        raise CommandFailed(argv, done.code, (err or out) + late, explain, hint)
+    return done
+
+
+def stream(
+    *argv: str,
+    on_line: Callable[[str], None],
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    explain: str = "",
+    hint: str = "",
+    ok: tuple[int, ...] = (0,),
+) -> Done:
+    """Run a program and hand on each line of its stdout and stderr as it comes, in the calling thread."""
+    child = _start(argv, cwd, env, stderr=subprocess.STDOUT)
+    lines = []
+    with _known(child):
+        assert child.stdout is not None
+        for line in child.stdout:
+            lines.append(line)
+            on_line(line.rstrip("\n"))
+        child.wait()
+    done = Done(_code(child), "".join(lines), "")
+    if done.code not in ok:
+        raise CommandFailed(argv, done.code, done.out, explain, hint)
+    return done
+
+
+def attach(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> int:
+    """Give our terminal to a program until it ends, and return its code; ctrl-C is its own affair meanwhile."""
+    with _signals() as forward:
+        child = _popen(argv, cwd, env)
+        forward.append(child.pid)
+        child.wait()
+        forward.clear()
+    return _code(child)
+
+
+def adopt(pid: int) -> None:
+    """Know a child that was started elsewhere, as the leader of its own process group."""
+    with _lock:
+        _live.add(pid)
+
+
+def release(pid: int) -> None:
+    """Forget a child that has ended."""
+    with _lock:
+        _live.discard(pid)
+
+
+def interrupt() -> None:
+    """End all live children and what they started. Whoever waits for one of them sees it fail."""
+    with _lock:
+        pids = tuple(_live)
+    _end(pids)
+
+
+def end(pid: int) -> None:
+    """End one child and what it started: it is asked first."""
+    _end((pid,))
+
+
+def _end(pids: Sequence[int]) -> None:
+    for pid in pids:
+        _signal_group(pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE
+    while not all(_ended(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for pid in pids:  # also where the leader has ended: what it started may still be there
+        _signal_group(pid, signal.SIGKILL)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _ended(pid: int) -> bool:
+    """Whether a child has ended; it is left for its owner to wait for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _start(
+    argv: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    stdin: int = subprocess.DEVNULL,
+    stderr: int = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    return _popen(argv, cwd, env, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
+
+
+def _popen(
+    argv: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    start_new_session: bool = False,
+) -> subprocess.Popen[str]:
+    if cwd is not None and not cwd.is_dir():
+        raise HsmError(f"{argv[0]} can not run in {cwd}: there is no such folder")
+    try:
+        return subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=None if env is None else {**os.environ, **env},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=start_new_session,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        hint = _INSTALL.get(argv[0], f"install {argv[0]}, and put it on the PATH")
+        explain = f"{argv[0]} can not be started"
+        raise CommandFailed(tuple(argv), 127, error.strerror or str(error), explain, hint) from error
+
+
+@contextlib.contextmanager
+def _known(child: subprocess.Popen[str]) -> Iterator[None]:
+    """Keep the child in the register while it lives; whatever interrupts us ends it as well."""
+    adopt(child.pid)
+    try:
+        yield
+    except BaseException:
+        end(child.pid)
+        raise
+    finally:
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        child.wait()
+        release(child.pid)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Survive ctrl-C, which the terminal sends to the program too, and pass on what was sent to us alone.
+
+    Handlers, and not SIG_IGN: a program inherits what is ignored, but not what is handled.
+    """
+    pids: list[int] = []
+
+    def forward(number: int, _frame: object) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield pids
+        return
+    wanted = {signal.SIGINT: lambda *_: None, signal.SIGTERM: forward, signal.SIGHUP: forward}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield pids
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _code(child: subprocess.Popen[str]) -> int:
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
