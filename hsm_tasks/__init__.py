@@ -1,0 +1,8 @@
+"""hsm: a docker compose stack that can be re-arranged.
+
+    hsm.yaml ─ load ▶ Stack ─ choose ▶ Chosen ─ render ▶ drafts ─ plan ▶ steps ─ tasks ▶ doit graph ─▶ perform(step)
+
+Read in this order: dodo.py, core/model.py (the nouns), core/plan.py (the steps), tasks.py (how a step becomes a doit
+task), actions.py (what each step does to the world). Then core/choose.py and core/render.py for what the override says,
+core/load.py for what hsm.yaml may say, and a module of effects/ for a tool.
+"""

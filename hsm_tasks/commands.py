@@ -1,0 +1,139 @@
+"""The commands that are no steps: what compose does for a service, what an update moved, why a step is stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hsm_tasks.actions import World, read_pin
+from hsm_tasks.core import lock
+from hsm_tasks.core.choose import Chosen
+from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.plan import Build, Clone, Resolve, missing_entries
+from hsm_tasks.effects import compose, docker, files, git, sources
+from hsm_tasks.scene import Opened
+from hsm_tasks.workspace import LOCK
+
+
+def active(chosen: Chosen) -> tuple[str, ...]:
+    """The services that plain `up` starts: those without a profile that waits to be named."""
+    forms = chosen.forms.values()
+    return tuple(form.name for form in forms if form.mode != "off" and (form.active or not waits(form.base)))
+
+
+def waits(base: object) -> bool:
+    """Whether a service of the base has profiles."""
+    return isinstance(base, dict) and bool(base.get("profiles"))
+
+
+def clean(paths: list[str]) -> None:
+    """`doit clean`: what hsm generated, and nothing else."""
+    for path in paths:
+        files.remove(Path(path))
+
+
+# --- why a step is stale, beyond the values that it carries -------------------------------------------------------
+
+
+def clone_reason(step: Clone, world: World) -> str | None:
+    """Words, if the checkout itself says so."""
+    if step.frozen and not (step.own or step.ask):
+        return "frozen: the checkout must be at the locked commit"
+    if step.move:
+        return "update"
+    if step.own or step.ask:
+        return None
+    return None if git.is_checkout(world.path(step.directory)) else f"{step.directory} is not there"
+
+
+def resolve_reason(step: Resolve, world: World) -> str | None:
+    """Words, if the pin is not one to rely on."""
+    if step.move:
+        return "update"
+    path = world.path(step.output)
+    if not path.exists():
+        return None
+    if read_pin(path).digest is None and (step.frozen or not step.needed or not docker.is_local_only(step.image)):
+        return f"no registry had {step.image}"
+    return None
+
+
+def build_parts(step: Build, world: World) -> dict[str, str | None]:
+    """What an image is made of: its recipe and the bytes of what the build can see."""
+    seen = sources.digest(
+        world.path(step.context),
+        step.dockerfile,
+        tuple(world.path(path) for path in step.hidden),
+        step.rebuild,
+    ) if step.context else None
+    return {"recipe": step.recipe, "sources": seen}
+
+
+def build_reason(step: Build, world: World) -> str | None:
+    """Words, if the engine has lost the image."""
+    return None if docker.image_id(step.image) else f"the engine has no image {step.image}"
+
+
+# --- compose, with the right files --------------------------------------------------------------------------------
+
+
+def down(world: World) -> None:
+    """Containers and networks go, those of inactive profiles and orphans too; volumes stay."""
+    compose.down(world.opened.project(), lambda line: world.progress("down", line))
+
+
+def stop(world: World, name: str) -> None:
+    """The containers of a service end."""
+    compose.stop(world.opened.project(), (name,), lambda line: world.progress("stop", line))
+
+
+def restart(world: World, name: str) -> None:
+    """The containers of a service start anew."""
+    compose.restart(world.opened.project(), (name,), lambda line: world.progress("restart", line))
+
+
+def logs(opened: Opened, name: str | None, options: tuple[str, ...] = ()) -> int:
+    """What compose shows; its exit code."""
+    return compose.logs(opened.project(), (name,) if name else (), options)
+
+
+def shell(opened: Opened, name: str, words: tuple[str, ...] = ()) -> int:
+    """A shell, or a program, in a service's container; its exit code."""
+    return compose.shell(opened.project(), name, words)
+
+
+# --- the lock ------------------------------------------------------------------------------------------------------
+
+
+def refuse_new_entries(world: World) -> None:
+    """A frozen sync names what hsm.lock lacks, and does nothing."""
+    missing = missing_entries(world.opened.scene)
+    if missing:
+        lines = "".join(f"\n  {key}" for key in missing)
+        raise HsmError(f"hsm.lock would change; it has no entry for{lines}", "run `doit sync` and commit hsm.lock")
+
+
+def report_update(world: World) -> None:
+    """Says what an update moved: old → new, a line each."""
+    old, path = world.opened.scene.lock, world.opened.folder / LOCK
+    new = lock.parse(files.read_if_there(path) or "version: 1\n", str(path))
+    lines = list(_moved(old, new))
+    for line in lines or ["hsm.lock: nothing has moved"]:
+        world.say(line)
+
+
+def _moved(old: lock.Lock, new: lock.Lock) -> list[str]:
+    lines = []
+    for key in sorted({*old.images, *new.images}):
+        before, after = old.images.get(key), new.images.get(key)
+        if before != after:
+            lines.append(f"{key}: {_short(before)} → {_short(after)}")
+    for key in sorted({*old.repositories, *new.repositories}):
+        was, now = old.repositories.get(key), new.repositories.get(key)
+        if was != now:
+            lines.append(f"{key}: {(was or 'none')[:10]} → {(now or 'dropped')[:10]}")
+    return lines
+
+
+def _short(pin: object) -> str:
+    tag, digest = getattr(pin, "tag", None), getattr(pin, "digest", None)
+    return f"{tag or ''}@{str(digest)[7:19]}" if digest else "none"

@@ -1,0 +1,95 @@
+"""Everything that can go wrong and that a user can mend.
+
+HsmError
+├── ConfigError      the words of the user are wrong: hsm.yaml, settings, command line (exit 3)
+├── CommandFailed    a program that we called said no
+├── RegistryError    a registry said no, or could not be asked
+│   └── ImageNotFound
+├── GitError         git, or the server behind it, said no
+└── Kept             there is work in the way, and we do not touch it
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+
+class HsmError(Exception):
+    """What went wrong in one sentence, and apart from it what to do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a file. `path` is the key path (`services.api.mode`), line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+    hint: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        where = f"{self.path}: " if self.path else ""
+        text = f"{place}{where}{self.message}"
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class ConfigError(HsmError):
+    """All the mistakes that were found, in the order of their places."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def mistake(message: str, hint: str = "") -> ConfigError:
+    """A mistake that has no place in a file: on the command line, in the environment."""
+    return ConfigError(Problem("", 0, 0, "", message, hint))
+
+
+class CommandFailed(HsmError):  # noqa: N818 - it is what happened
+    """A program ended with another code than 0. `said` is all that it wrote on stderr, secrets masked."""
+
+    def __init__(self, argv: tuple[str, ...], code: int, said: str, explanation: str = "", hint: str = "") -> None:
+        self.argv, self.code, self.said = argv, code, mask(said.rstrip())
+        command = mask(" ".join(argv))
+        lines = [explanation or "a command failed", f"  $ {command}  (exit {code})"]
+        lines += [f"  | {line}" for line in self.said.splitlines()]
+        super().__init__("\n".join(lines), hint)
+
+
+class RegistryError(HsmError):
+    """A registry refused, or could not be reached."""
+
+
+class ImageNotFound(RegistryError):  # noqa: N818 - the registry answered: it has no such image
+    """The registry answered, and it has no such repository, tag or digest."""
+
+
+class GitError(HsmError):
+    """git failed; the message has its own words, secrets masked."""
+
+
+class Kept(HsmError):  # noqa: N818 - nothing went wrong: work of the user is in the way
+    """A checkout holds work, so it stays as it is."""
+
+
+_USERINFO = re.compile(r"//[^/@\s'\"]+@")
+
+
+def mask(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """The text without the user part of urls and without the given secrets (longest first)."""
+    for secret in sorted((s for s in secrets if len(s) > 3), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _USERINFO.sub("//***@", text)

@@ -1,0 +1,186 @@
+"""The references of a service to others, rewired to those that run.
+
+A reference is drawn only where something about it changes: a target that is not there gives way to the one that
+answers for it, or goes. Who was rewired carries the label `hsm.group.ALIAS`, so that a switch recreates it: compose's
+own hash of a service does not count depends_on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from hsm_tasks.core.choose import NAMESPACES, Chosen, Form, hard, pieces, soft
+from hsm_tasks.core.yamltext import Override
+
+KEYS = ("depends_on", "links", "volumes_from", *NAMESPACES)
+HEALTHY, STARTED = "service_healthy", "service_started"
+_STRONGEST_FIRST = ("service_completed_successfully", HEALTHY, STARTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Stands in a draft for service_healthy, if the image of this service has a healthcheck, else service_started."""
+
+    service: str
+
+
+def draw(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[str, object]:
+    """The keys with references, as they must be written over the base."""
+    below = form.base or {}
+    keys = _depends(form, section, chosen) | _lists(form, section, chosen)
+    for key in NAMESPACES:
+        value = section.get(key, below.get(key))
+        rewired = _namespace(value, chosen)
+        if rewired != below.get(key):
+            keys[key] = rewired
+    contexts = _contexts(below.get("build"), chosen) if form.mode in ("dev", "base") else {}
+    if contexts and not (form.service and form.service.dev.build is not None):
+        keys["build"] = {"additional_contexts": contexts}
+    labels = _labels(form, chosen)
+    if labels:
+        keys["labels"] = _labelled(section.get("labels"), labels)
+    return keys
+
+
+def _target(name: str, form: Form, chosen: Chosen) -> str | None:
+    target = chosen.targets.get(name, name)
+    return None if target == form.name and name != form.name else target
+
+
+# --- depends_on -------------------------------------------------------------------------------------------------
+
+
+def _depends(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[str, object]:
+    below, own = _entries((form.base or {}).get("depends_on")), _entries(section.get("depends_on"))
+    wanted: dict[str, Mapping[str, object]] = {}
+    for name, entry in [*below.items(), *own.items()]:
+        target = _target(name, form, chosen)
+        if target is not None:
+            wanted[target] = _joined(wanted.get(target), entry) if target not in own or name != target else entry
+    full: dict[str, object] = {name: _judged(name, entry, chosen) for name, entry in wanted.items()}
+    if full == below:
+        return {}
+    untouched = all(full.get(name) == entry for name, entry in below.items())
+    if untouched:
+        return {"depends_on": {name: entry for name, entry in full.items() if name not in below}}
+    return {"depends_on": Override(full) if below else full}
+
+
+def _entries(depends: object) -> dict[str, Mapping[str, object]]:
+    """name → {condition, required, …}, of the list form or the map form."""
+    if isinstance(depends, list):
+        return {str(name): {"condition": STARTED, "required": True} for name in depends}
+    entries = depends.items() if isinstance(depends, Mapping) else ()
+    return {
+        name: {"condition": STARTED, "required": True, **(entry if isinstance(entry, Mapping) else {})}
+        for name, entry in entries
+    }
+
+
+def _joined(one: Mapping[str, object] | None, other: Mapping[str, object]) -> Mapping[str, object]:
+    """Two references that became one ask for what the stronger asks for."""
+    if one is None:
+        return other
+    conditions = {one["condition"], other["condition"]}
+    condition = next((name for name in _STRONGEST_FIRST if name in conditions), STARTED)
+    return {**one, **other, "condition": condition, "required": bool(one["required"]) or bool(other["required"])}
+
+
+def _judged(name: str, entry: Mapping[str, object], chosen: Chosen) -> Mapping[str, object]:
+    """A healthcheck condition is kept only where the chosen option has a healthcheck."""
+    form = chosen.forms.get(name)
+    if entry["condition"] != HEALTHY or form is None or not form.option:
+        return entry
+    known = _has_healthcheck(form)
+    if known is None:
+        return {**entry, "condition": Condition(name) if form.image else STARTED}
+    return entry if known else {**entry, "condition": STARTED}
+
+
+def _has_healthcheck(form: Form) -> bool | None:
+    """What the compose keys say of a healthcheck; None where only the image knows."""
+    found: bool | None = None
+    for keys in pieces(form):
+        check = keys.get("healthcheck")
+        if not isinstance(check, Mapping):
+            continue
+        test = check.get("test")
+        if str(check.get("disable")).lower() == "true" or test in ("NONE", ["NONE"]):
+            found = False
+        elif test is not None:
+            found = True
+    return found
+
+
+# --- the others -------------------------------------------------------------------------------------------------
+
+
+def _lists(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[str, object]:
+    keys: dict[str, object] = {}
+    for key, rewire in (("links", _link), ("volumes_from", _volumes_from)):
+        below, own = _items((form.base or {}).get(key)), _items(section.get(key))
+        old = list(_rewired(below, rewire, form, chosen))
+        new = list(_rewired(own, rewire, form, chosen))
+        if old != below:
+            keys[key] = Override([*old, *new])
+        elif new:
+            keys[key] = new
+    return keys
+
+
+def _items(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _rewired(items: list[str], rewire: object, form: Form, chosen: Chosen) -> Iterator[str]:
+    assert callable(rewire)
+    for item in items:
+        text = rewire(item, form, chosen)
+        if text is not None:
+            yield text
+
+
+def _link(text: str, form: Form, chosen: Chosen) -> str | None:
+    """`db` and `postgres:db`: who called it by a name goes on calling it so."""
+    name, colon, called = text.partition(":")
+    target = _target(name, form, chosen)
+    if target is None or target == name:
+        return text if target else None
+    return f"{target}:{called if colon else name}"
+
+
+def _volumes_from(text: str, form: Form, chosen: Chosen) -> str | None:
+    name, colon, mode = text.partition(":")
+    if name == "container":
+        return text
+    target = _target(name, form, chosen)
+    return None if target is None else f"{target}{colon}{mode}"
+
+
+def _namespace(value: object, chosen: Chosen) -> object:
+    if not isinstance(value, str) or not value.startswith("service:"):
+        return value
+    name = value.removeprefix("service:")
+    return f"service:{chosen.targets.get(name, name)}"
+
+
+def _contexts(build: object, chosen: Chosen) -> dict[str, object]:
+    """The additional contexts of a base's build that need another target."""
+    contexts = build.get("additional_contexts") if isinstance(build, Mapping) else None
+    pairs = contexts.items() if isinstance(contexts, Mapping) else (tuple(i.split("=", 1)) for i in _items(contexts))
+    rewired = {name: (value, _namespace(value, chosen)) for name, value in pairs}
+    return {name: new for name, (old, new) in rewired.items() if new != old}
+
+
+def _labels(form: Form, chosen: Chosen) -> dict[str, str]:
+    """The groups that this service refers to, by alias or by any option, and what answers for them."""
+    named = {name for keys in pieces(form) for name in (*soft(keys), *(name for _, name in hard(keys)))}
+    answering = {chosen.stands_for(name) for name in named} - {None, form.name}
+    return {f"hsm.group.{group}": option for group, option in sorted(chosen.groups.items()) if option in answering}
+
+
+def _labelled(own: object, labels: Mapping[str, str]) -> dict[str, object]:
+    if isinstance(own, list):
+        own = dict(str(item).partition("=")[::2] for item in own)
+    return {**(own if isinstance(own, Mapping) else {}), **labels}

@@ -1,0 +1,172 @@
+"""What we ask of the docker engine, through the docker SDK: what runs, which images there are.
+
+The low-level client is used, because one list call of it answers everything at once (`containers.list` of the other one
+asks for each container anew). The engine is the one that the docker command would talk to: DOCKER_HOST, else the current
+context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hsm_tasks.core.errors import HsmError, mask
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_TIMEOUT = 60  # seconds for an answer of the engine
+_LABEL = "com.docker.compose."
+_HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
+_EXIT = re.compile(r"(?:Exited|Restarting) \((\d+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a compose project.
+
+    `state` is the engine's word (created, running, restarting, exited, paused, dead, removing), `status` its sentence
+    ("Up 3 minutes (healthy)"). `health` is starting, healthy or unhealthy, None without a healthcheck or when it does
+    not run. `exit_code` is known where it has ended. `image_id` is the image that it runs, `config_hash` compose's hash of
+    what it was made from. `ports` as in `docker ps`: "127.0.0.1:8080->80/tcp". `oneoff`: made by `compose run`.
+    """
+
+    id: str
+    service: str
+    name: str
+    number: int
+    state: str
+    status: str
+    health: str | None
+    exit_code: int | None
+    image_id: str
+    config_hash: str
+    networks: tuple[str, ...]
+    ports: tuple[str, ...]
+    oneoff: bool
+
+
+def containers(project: str) -> tuple[Container, ...]:
+    """All containers of a compose project, running or not, by service and number."""
+    # an image that compose built has the project's label as well, and hands it on to whatever is run from it; the
+    # hash is put on by compose alone
+    labels = [f"{_LABEL}project={project}", f"{_LABEL}config-hash"]
+    with _engine() as client:
+        found = client.containers(all=True, filters={"label": labels})
+    return tuple(sorted(map(_container, found), key=lambda one: (one.service, one.oneoff, one.number, one.name)))
+
+
+def image_id(reference: str) -> str | None:
+    """The id of an image that the engine has; None where it has none of that name."""
+    image = _image(reference)
+    return None if image is None else str(image["Id"])
+
+
+def image_config(reference: str) -> tuple[bool, tuple[str, ...]] | None:
+    """Whether an image of the engine has a healthcheck, and the paths of its volumes; None where there is no image."""
+    image = _image(reference)
+    if image is None:
+        return None
+    config: Mapping[str, Any] = image.get("Config") or {}
+    test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
+    return test[0] != "NONE", tuple(sorted(config.get("Volumes") or ()))
+
+
+def is_local_only(reference: str) -> bool:
+    """Whether the engine has the image and was never told a digest of it by a registry.
+
+    An engine with containerd's image store gives a digest to what it built itself too, and the answer is False then:
+    True is certain, False is not.
+    """
+    image = _image(reference)
+    return image is not None and not image.get("RepoDigests")
+
+
+def logs_tail(container_id: str, lines: int) -> str:
+    """The last lines that a container wrote, stdout and stderr together."""
+    with _engine() as client:
+        return bytes(client.logs(container_id, tail=lines)).decode("utf-8", "replace")
+
+
+def reachable() -> str | None:
+    """None where the engine answers, else a sentence on why not and what to do."""
+    try:
+        with _engine() as client:
+            client.ping()
+    except HsmError as error:
+        return str(error)
+    return None
+
+
+@contextlib.contextmanager
+def _engine() -> Iterator[APIClient]:
+    """A connection, closed at the end. Whatever goes wrong with it becomes one sentence."""
+    import docker
+    import requests
+
+    try:
+        # ssh hosts: the user's own ssh with its config and keys, as the docker command does it
+        client = docker.from_env(timeout=_TIMEOUT, use_ssh_client=True).api
+        try:
+            yield client
+        finally:
+            client.close()
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise _explained(error) from error
+
+
+def _explained(error: Exception) -> HsmError:
+    said = mask(str(error))
+    if "Permission denied" in said or "PermissionError" in said:
+        hint = "add yourself to the group docker (sudo usermod -aG docker $USER), and log in again"
+        return HsmError("you may not talk to the docker engine", hint)
+    if "Connection" in said or "No such file" in said or "Error while fetching server API version" in said:
+        hint = "start docker; or see DOCKER_HOST and `docker context ls`, if it is elsewhere"
+        return HsmError("the docker engine does not answer", hint)
+    return HsmError(f"the docker engine said no: {said}")
+
+
+def _image(reference: str) -> Mapping[str, Any] | None:
+    import docker
+
+    with _engine() as client:
+        try:
+            image: Mapping[str, Any] = client.inspect_image(reference)
+        except docker.errors.ImageNotFound:
+            return None
+    return image
+
+
+def _container(one: Mapping[str, Any]) -> Container:
+    labels: Mapping[str, str] = one["Labels"]
+    status = one.get("Status", "")
+    health = _HEALTH.search(status)
+    exit_code = _EXIT.search(status)
+    number = labels.get(f"{_LABEL}container-number", "")
+    return Container(
+        id=one["Id"],
+        service=labels.get(f"{_LABEL}service", ""),
+        name=one["Names"][0].removeprefix("/") if one.get("Names") else one["Id"][:12],
+        number=int(number) if number.isdecimal() else 0,
+        state=one["State"],
+        status=status,
+        health=health[1] if health else None,
+        exit_code=int(exit_code[1]) if exit_code else None,
+        image_id=one["ImageID"],
+        config_hash=labels.get(f"{_LABEL}config-hash", ""),
+        networks=tuple(sorted(one.get("NetworkSettings", {}).get("Networks") or ())),
+        ports=tuple(sorted({_port(port) for port in one.get("Ports") or ()})),
+        oneoff=labels.get(f"{_LABEL}oneoff", "").lower() == "true",
+    )
+
+
+def _port(port: Mapping[str, Any]) -> str:
+    inside = f"{port['PrivatePort']}/{port.get('Type', 'tcp')}"
+    if "PublicPort" not in port:
+        return inside
+    address = port.get("IP", "")
+    address = f"[{address}]" if ":" in address else address
+    return f"{address}:{port['PublicPort']}->{inside}"

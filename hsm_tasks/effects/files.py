@@ -1,0 +1,86 @@
+"""Reading, and writing only what changed, so that a file is always whole: the old one or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hsm_tasks.core.errors import HsmError
+
+
+def read(path: Path) -> str:
+    """The text of a file; HsmError where it can not be read as text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise HsmError(f"{path} is not text in UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise HsmError(f"{path} can not be read: {error.strerror}") from error
+
+
+def read_if_there(path: Path) -> str | None:
+    """The text of a file, None where there is no such file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError):
+        return read(path)
+
+
+def write_if_changed(path: Path, text: str) -> bool:
+    """Puts the text in place in one move, if the file has another; says whether it had."""
+    data = text.encode()
+    try:
+        if path.read_bytes() == data:
+            return False
+    except OSError:
+        pass
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, data)
+    except OSError as error:
+        raise HsmError(f"{path} can not be written: {error.strerror}", "free the place and run it again") from error
+    return True
+
+
+def _replace(path: Path, data: bytes) -> None:
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        os.chmod(beside, mode)  # noqa: PTH101 - a name from mkstemp, not a Path
+        os.replace(beside, path)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)  # noqa: PTH108
+        raise
+
+
+def _umask() -> int:
+    """The user's umask; mkstemp makes files that only the owner may read."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        line = next(line for line in status.splitlines() if line.startswith("Umask:"))
+        return int(line.split()[1], 8)
+    return 0o022
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder of ours; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def digest(data: bytes) -> str:
+    """A short name for these bytes: the start of their SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:32]

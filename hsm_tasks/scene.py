@@ -1,0 +1,291 @@
+"""Reads everything that a plan is made of: hsm.yaml with its includes, hsm.local.yaml, the base, hsm.lock."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from hsm_tasks.core import choose, load, lock, plan
+from hsm_tasks.core.errors import ConfigError, HsmError, Problem
+from hsm_tasks.core.load import Source
+from hsm_tasks.core.model import Base, Stack
+from hsm_tasks.core.scalars import Schema, schema_from
+from hsm_tasks.effects import compose, files
+from hsm_tasks.workspace import CONFIG, LOCAL, LOCK, OVERRIDE, STATE, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What a person wrote: hsm.yaml with its includes (in the order of merging), and hsm.local.yaml."""
+
+    sources: tuple[Source, ...]
+    local: Source | None
+
+    @property
+    def all(self) -> tuple[Source, ...]:
+        """Every file, the one that has the last word last."""
+        return (*self.sources, *((self.local,) if self.local else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stack with everything that was read for it. `environ` is the environment that compose will see."""
+
+    workspace: Workspace
+    name: str
+    folder: Path
+    texts: Texts
+    files: tuple[Path, ...]
+    scene: plan.Scene
+    environ: Mapping[str, str]
+
+    @property
+    def override(self) -> Path:
+        """docker-compose.hsm.yml."""
+        return self.folder / OVERRIDE
+
+    @property
+    def state(self) -> Path:
+        """.hsm/STACK."""
+        return self.workspace.root / STATE / self.name
+
+    def project(self) -> compose.Project:
+        """What compose is asked about: base and override, as one project."""
+        last = (self.override,) if self.override.exists() else ()
+        return compose.Project((*self.files, *last), self.files[0].parent, self.scene.project)
+
+
+# --- the user's own files ---------------------------------------------------------------------------------------
+
+
+def read_texts(workspace: Workspace, name: str) -> Texts:
+    """hsm.yaml, what it includes, and hsm.local.yaml of a stack."""
+    folder = workspace.stacks[name]
+    main = posixpath.normpath(posixpath.join(folder, CONFIG))
+    sources = tuple(_with_includes(workspace.root, folder, main, ()))
+    local = posixpath.normpath(posixpath.join(folder, LOCAL))
+    text = files.read_if_there(workspace.root / local)
+    return Texts(sources, Source(local, text, ".") if text is not None else None)
+
+
+def _with_includes(root: Path, folder: str, path: str, above: tuple[str, ...]) -> Iterator[Source]:
+    """A file after everything that it includes. Paths are relative to the workspace."""
+    text = files.read(root / path)
+    for asked in load.includes(text, path):
+        included = posixpath.normpath(posixpath.join(posixpath.dirname(path), asked))
+        if included in (*above, path):
+            circle = " → ".join((*above, path, included))
+            raise ConfigError(load.problem([Source(path, text, ".")], ("include",), f"a circle of includes: {circle}"))
+        if not (root / included).is_file():
+            hint = "a path is relative to the file that names it"
+            problem = load.problem([Source(path, text, ".")], ("include",), f'there is no file "{asked}"', hint)
+            raise ConfigError(problem)
+        yield from _with_includes(root, folder, included, (*above, path))
+    yield Source(path, text, posixpath.relpath(posixpath.dirname(path) or ".", folder))
+
+
+def stacks_of(texts: Texts) -> tuple[Stack, Stack]:
+    """(the stack of this machine, the stack as committed); ConfigError with every mistake."""
+    committed = load.load(texts.sources, None)
+    return (load.load(texts.sources, texts.local) if texts.local else committed), committed
+
+
+# --- the base ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The base as compose reads it. The cache is one file: the key on the first line, compose's words below it."""
+
+    base: Base
+    digest: str
+    cache: Path
+    text: str
+
+    def keep(self) -> None:
+        """Writes the cache. `.hsm` says of itself that git is not to see it."""
+        ignore = self.cache.parent.parent / ".gitignore"
+        if not ignore.exists():
+            files.write_if_changed(ignore, "*\n")
+        files.write_if_changed(self.cache, self.text)
+
+
+def read_base(folder: Path, state: Path, base_files: tuple[Path, ...], environ: Mapping[str, str]) -> Reading:
+    """The base, asked of compose anew only when something that it depends on has changed."""
+    root = base_files[0].parent
+    key = compose.base_key(base_files, root, environ)
+    cache = state / "base.json"
+    cached = files.read_if_there(cache) or ""
+    head, _, text = cached.partition("\n")
+    if head != key or not text:
+        text = compose.read_base(base_files, root, environ)
+    base = _base(text, posixpath.relpath(root, folder))
+    return Reading(base, files.digest(text.encode()), cache, f"{key}\n{text}")
+
+
+def _base(text: str, root: str) -> Base:
+    tree = msgspec.json.decode(text)
+    volumes, networks = tree.get("volumes") or {}, tree.get("networks") or {}
+    return Base(name=tree["name"], services=tree.get("services") or {}, volumes=volumes, networks=networks, root=root)
+
+
+def _refuse_base_in_checkout(workspace: Workspace, base_files: tuple[Path, ...], texts: Texts) -> None:
+    repos = (workspace.root / workspace.settings.repos_dir).resolve()
+    for path in base_files:
+        if repos in path.resolve().parents:
+            hint = "a checkout comes and goes; copy the compose file beside hsm.yaml"
+            shown = os.path.relpath(path, workspace.root)
+            raise ConfigError(load.problem(texts.all, ("compose",), f"the base file {shown} lies in a checkout", hint))
+
+
+# --- all of it --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the words of a command line ask of the reading: a new hsm.local.yaml, pins to move, a frozen lock."""
+
+    local: Callable[[Texts, Stack, Base], str | None] | None = None
+    move: frozenset[str] = frozenset()
+    everything: bool = False
+    frozen: bool = False
+
+
+def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish: Wish | None = None) -> Opened:
+    """Everything of a stack; ConfigError with every mistake, each at its place. Writes nothing but its cache."""
+    wish = wish or Wish()
+    texts = read_texts(workspace, name)
+    stack, committed = stacks_of(texts)
+    folder = workspace.root / workspace.stacks[name]
+    base_files = _base_files(folder, stack, environ, texts)
+    _refuse_base_in_checkout(workspace, base_files, texts)
+    _refuse_shared_names(workspace, name, texts, stack)
+    reading = read_base(folder, workspace.root / STATE / name, base_files, environ)
+    base = reading.base
+    if wish.local:
+        texts, stack = _with_local(texts, wish.local(texts, stack, base), workspace.stacks[name])
+    chosen = _chosen(stack, base, texts)
+    committed_choice, _ = choose.choose(committed, base)
+    scene = plan.Scene(
+        stack=stack,
+        committed=committed,
+        base=base,
+        chosen=chosen,
+        committed_choice=committed_choice,
+        images=_image_values((stack, committed), base, base_files[0].parent, environ),
+        lock=_lock(folder / LOCK, f"{workspace.stacks[name]}/{LOCK}"),
+        local_lock=_lock(workspace.root / STATE / name / "local.lock", f"{STATE}/{name}/local.lock"),
+        paths=_paths(workspace, name, folder, base_files),
+        schema=schema(),
+        base_digest=reading.digest,
+        compose=".".join(map(str, compose.version())),
+        move=wish.move,
+        everything=wish.everything,
+        frozen=wish.frozen,
+        project=stack.name or base.name,
+    )
+    reading.keep()
+    return Opened(workspace, name, folder, texts, base_files, scene, environ)
+
+
+def _with_local(texts: Texts, text: str | None, folder: str) -> tuple[Texts, Stack]:
+    if text is not None:
+        texts = replace(texts, local=Source(posixpath.normpath(posixpath.join(folder, LOCAL)), text, "."))
+    return texts, stacks_of(texts)[0]
+
+
+def _base_files(folder: Path, stack: Stack, environ: Mapping[str, str], texts: Texts) -> tuple[Path, ...]:
+    try:
+        return compose.base_files(folder, stack.compose, stack.compose_is_list, environ)
+    except HsmError as error:
+        raise ConfigError(load.problem(texts.all, ("compose",), error.message, error.hint)) from error
+
+
+def _paths(workspace: Workspace, name: str, folder: Path, base_files: tuple[Path, ...]) -> plan.Paths:
+    base = os.path.relpath(base_files[0].parent, workspace.root)
+    return plan.Paths(
+        stack=workspace.stacks[name],
+        base="" if base == "." else base,
+        state=f"{STATE}/{name}",
+        repos=workspace.settings.repos_dir,
+    )
+
+
+def _chosen(stack: Stack, base: Base, texts: Texts) -> choose.Chosen:
+    chosen, findings = choose.choose(stack, base)
+    if findings:
+        raise ConfigError(*(load.problem(texts.all, f.path, f.message, f.hint) for f in findings))
+    return chosen
+
+
+def _image_values(
+    stacks: tuple[Stack, Stack], base: Base, root: Path, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Every image reference that any mode of any service may want: as written → with its variables put in."""
+    named = {form.image for stack in stacks for form in plan.named_images(stack, base) if form.image}
+    written = sorted(named)
+    return dict(zip(written, compose.interpolate(written, root, environ), strict=True))
+
+
+def _lock(path: Path, shown: str) -> lock.Lock:
+    text = files.read_if_there(path)
+    return lock.parse(text, posixpath.normpath(shown)) if text is not None else lock.Lock()
+
+
+_schema: list[Schema] = []
+
+
+def schema() -> Schema:
+    """The compose schema that types scalars; parsed once a process."""
+    if not _schema:
+        _schema.append(schema_from(files.read(Path(__file__).parent / "core" / "compose-spec.json")))
+    return _schema[0]
+
+
+# --- one checkout, many stacks ----------------------------------------------------------------------------------
+
+
+def _refuse_shared_names(workspace: Workspace, name: str, texts: Texts, stack: Stack) -> None:
+    """One folder below repos_dir can not hold two repositories, wherever in the workspace they are named."""
+    mine = {s.repository.name: (s.name, s.repository) for s in stack.services.values() if s.repository}
+    problems: list[Problem] = []
+    for other, checkout, key in _other_repositories(workspace, name) if mine else ():
+        service, repository = mine.get(checkout, (None, None))
+        folder = workspace.stacks[name]
+        if repository is None or service is None or repository.path or _absolute(repository.key, folder) == key:
+            continue
+        problems.append(load.problem(
+            texts.all,
+            ("services", service, "repo"),
+            f'the checkout "{checkout}" holds another repository in stack "{other}" ({key})',
+            f"set services.{service}.repo.name to a name of its own",
+        ))
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _other_repositories(workspace: Workspace, name: str) -> Iterator[tuple[str, str, str]]:
+    """(stack, checkout, url and ref) of every repository of the other stacks; a broken stack has none."""
+    for other in workspace.stacks:
+        if other == name:
+            continue
+        try:
+            stack, _ = stacks_of(read_texts(workspace, other))
+        except HsmError:
+            continue
+        for service in stack.services.values():
+            repository = service.repository
+            if repository and repository.path is None:
+                yield other, repository.name, _absolute(repository.key, workspace.stacks[other])
+
+
+def _absolute(key: str, folder: str) -> str:
+    """A relative url means the same repository from every stack."""
+    return posixpath.normpath(posixpath.join(folder, key)) if key.startswith((".", "..")) else key
+
+

@@ -1,0 +1,177 @@
+"""`up`: compares what runs with what should, starts compose once where something differs, and waits until it is well."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from hsm_tasks.actions import World, read_pin, require
+from hsm_tasks.commands import active
+from hsm_tasks.core.choose import Form
+from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.plan import Up, reachable
+from hsm_tasks.effects import compose, docker
+from hsm_tasks.effects.docker import Container
+
+PATIENCE = 300.0  # seconds that containers have to become well; their own healthchecks usually say it sooner
+LOOK = 0.25  # seconds between two looks at the engine
+
+
+@dataclass(slots=True)
+class Start:
+    """The one compose call of a command line: the first `up` step makes it, for all of them, under any `-n`."""
+
+    world: World
+    words: frozenset[str]
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _failure: HsmError | None = None
+    _done: bool = False
+
+    def up(self, step: Up) -> None:
+        """A step's part in it: its mounts are there, and what was started is well."""
+        require(step.mounts, self.world, f"up:{step.name}")
+        with self._guard:
+            if not self._done:
+                self._done = True
+                try:
+                    self._start(step.name)
+                except HsmError as error:
+                    self._failure = error
+                    raise
+            elif self._failure:
+                raise HsmError(f"{step.name} was started with the others, which failed")
+
+    def _start(self, name: str) -> None:
+        chosen = self.world.opened.scene.chosen
+        named = {word.removeprefix("up:") for word in self.words if word.startswith("up:")}
+        if "up" in self.words:
+            named |= set(active(chosen))
+        start(self.world, named or {name}, everything="up" in self.words)
+
+
+def start(world: World, named: Iterable[str], *, everything: bool) -> None:
+    """Starts the named services and what they need; `everything`: what plain `up` would start as well."""
+    opened = world.opened
+    wanted = sorted({other for name in named for other in reachable(name, opened.scene.chosen)})
+    project = opened.project()
+    wrong = _wrong(world, wanted)
+    if not wrong:
+        world.say(f"{len(wanted)} services are up and as they should be")
+        return
+    for name, reason in sorted(wrong.items()):
+        world.progress(f"up:{name}", reason)
+    extra = set(named) - set(active(opened.scene.chosen))
+    services = () if everything and not extra else tuple(sorted(named))
+    compose.up(project, services, lambda line: world.progress("up", line))
+    _wait(world, wanted)
+
+
+# --- is it already right? ----------------------------------------------------------------------------------------
+
+
+def _wrong(world: World, wanted: list[str]) -> dict[str, str]:
+    """service → words, for those that compose has something to do for. Strangers in the project count as well."""
+    opened = world.opened
+    there = _by_service(docker.containers(opened.scene.project))
+    if not there:
+        return dict.fromkeys(wanted, "not there")
+    hashes = compose.hashes(opened.project())
+    images: dict[str, str | None] = {}
+    wrong = {}
+    for name in wanted:
+        reason = _reason(world, name, there.get(name, []), hashes.get(name), images)
+        if reason:
+            wrong[name] = reason
+    strangers = set(there) - set(opened.scene.chosen.forms)
+    off = {name for name, form in opened.scene.chosen.forms.items() if form.mode == "off"} & set(there)
+    return wrong | dict.fromkeys(strangers | off, "no longer part of the stack")
+
+
+def _by_service(containers: Iterable[Container]) -> dict[str, list[Container]]:
+    found: dict[str, list[Container]] = {}
+    for container in containers:
+        if not container.oneoff:
+            found.setdefault(container.service, []).append(container)
+    return found
+
+
+def _reason(
+    world: World, name: str, there: list[Container], config: str | None, images: dict[str, str | None]
+) -> str | None:
+    form = world.opened.scene.chosen.forms[name]
+    if len(there) != _count(form):
+        return f"{len(there)} of {_count(form)} containers"
+    oneshot = name in world.opened.scene.chosen.oneshots
+    image = _image(world, form)
+    if image and image not in images:
+        images[image] = docker.image_id(image)
+    for container in there:
+        if container.config_hash != config:
+            return "its configuration changed"
+        if image and container.image_id != images[image]:
+            return "its image changed"
+        if not _well(container, oneshot=oneshot):
+            return container.status
+    return None
+
+
+def _count(form: Form) -> int:
+    base = form.base or {}
+    deploy = base.get("deploy")
+    below = deploy.get("replicas") if isinstance(deploy, dict) else base.get("scale")
+    own = form.service.prod.replicas if form.service and form.mode == "prod" else None
+    count = own if own is not None else below
+    return int(count) if isinstance(count, int | str) and str(count).isdigit() else 1
+
+
+def _image(world: World, form: Form) -> str | None:
+    """The image that a container of this service should have been made of."""
+    opened = world.opened
+    if form.image:
+        return read_pin(opened.state / "pins" / f"{form.name}.json").image
+    own = (form.base or {}).get("image")
+    if form.mode == "base" and isinstance(own, str):
+        return None if "$" in own else own
+    return f"{opened.scene.project}-{form.name}"
+
+
+def _well(container: Container, *, oneshot: bool) -> bool:
+    if container.state == "exited":
+        return oneshot and container.exit_code == 0
+    return container.state == "running" and container.health in (None, "healthy")
+
+
+# --- wait --------------------------------------------------------------------------------------------------------
+
+
+def _wait(world: World, wanted: list[str], clock: Callable[[], float] = time.monotonic) -> None:
+    """Until every wanted service is well; HsmError with the last words of the first that can not become so."""
+    oneshots = world.opened.scene.chosen.oneshots
+    end = clock() + PATIENCE
+    while True:
+        containers = [c for c in docker.containers(world.opened.scene.project) if c.service in wanted and not c.oneoff]
+        for container in containers:
+            _refuse_ill(container, container.service in oneshots)
+        waiting = [c for c in containers if not _well(c, oneshot=c.service in oneshots)]
+        missing = set(wanted) - {container.service for container in containers}
+        if not waiting and not missing:
+            return
+        if clock() > end:
+            names = sorted(missing | {container.service for container in waiting})
+            raise HsmError(f"not well after {PATIENCE:.0f} s: {', '.join(names)}", "look at `doit logs:SERVICE`")
+        for container in waiting:
+            world.progress(f"up:{container.service}", container.status)
+        time.sleep(LOOK)
+
+
+def _refuse_ill(container: Container, oneshot: bool) -> None:  # noqa: FBT001
+    ended = container.state in ("exited", "dead") and not (oneshot and container.exit_code == 0)
+    if not ended and container.health != "unhealthy":
+        return
+    said = docker.logs_tail(container.id, 20)
+    lines = "".join(f"\n  | {line}" for line in said.splitlines())
+    how = f"ended with exit {container.exit_code}" if ended else "is unhealthy"
+    raise HsmError(f"{container.service}: its container {how}; its last words:{lines or ' none'}",
+                   f"doit logs:{container.service}")

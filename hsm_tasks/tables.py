@@ -1,0 +1,79 @@
+"""What people see of `status` and `stacks`: the gathered values as text in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned text, two spaces between columns, nothing after the last."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def stacks(gathered: Mapping[str, Any]) -> str:
+    """`*` marks the stack that commands are about when none is named."""
+    rows = [("*" if row["chosen"] else " ", row["name"], row["folder"]) for row in gathered["stacks"]]
+    return columns(rows) if rows else "no stacks"
+
+
+def status(gathered: Mapping[str, Any]) -> str:
+    """One screen: services, groups, and what is amiss with the engine."""
+    head = f"stack {gathered['stack']} (project {gathered['project']})"
+    rows = [("SERVICE", "MODE", "FROM", "CONTAINERS", "PORTS")]
+    rows += [_service(row) for row in gathered["services"]]
+    parts = [head, "", columns(rows)]
+    if gathered["groups"]:
+        parts += ["", columns([("GROUP", "SELECTED", "OF", "ALIAS"), *(_group(row) for row in gathered["groups"])])]
+    if gathered["strangers"]:
+        parts += ["", f"containers of no service: {', '.join(gathered['strangers'])} (doit up removes them)"]
+    if gathered["engine"]:
+        parts += ["", f"the engine could not be asked: {gathered['engine']}"]
+    return "\n".join(parts)
+
+
+def _service(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    containers = row["containers"]
+    ports = ", ".join(dict.fromkeys(port for container in containers for port in container["ports"]))
+    return row["name"], row["mode"], _from(row), _states(row), ports
+
+
+def _from(row: Mapping[str, Any]) -> str:
+    checkout, image = row["checkout"], row["image"]
+    if checkout:
+        return f"{checkout['path']} {_git(checkout)}"
+    if image is None:
+        return "not selected" if row["mode"] == "off" else "its own build"
+    reference = image["reference"].partition("@")[0]
+    digest = f"@{image['digest'][7:19]}" if image["digest"] else " (not pinned)"
+    return f"{reference}{digest}"
+
+
+def _git(checkout: Mapping[str, Any]) -> str:
+    if not checkout["there"]:
+        return "(not cloned)"
+    words = [f"{checkout['branch'] or 'detached'} {(checkout['commit'] or '')[:10]}"]
+    marks = (("changed", "changed"), ("untracked", "untracked"), ("ahead", "ahead"), ("behind", "behind"))
+    words += [f"{checkout[key]} {word}" for key, word in marks if checkout[key]]
+    return ", ".join([*words, *([checkout["operation"]] if checkout["operation"] else [])])
+
+
+def _states(row: Mapping[str, Any]) -> str:
+    if not row["containers"]:
+        if row["mode"] == "off":
+            return ""
+        return "-" if row["starts"] else f"- (profile {', '.join(row['profiles'])})"
+    states = [_state(container) for container in row["containers"]]
+    return states[0] if len(set(states)) == 1 and len(states) == 1 else f"{len(states)}: {', '.join(sorted(set(states)))}"
+
+
+def _state(container: Mapping[str, Any]) -> str:
+    if container["state"] == "exited":
+        return f"exited {container['exit_code']}"
+    return f"{container['state']} ({container['health']})" if container["health"] else str(container["state"])
+
+
+def _group(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return row["name"], ", ".join(row["selection"]) or "none", ", ".join(row["options"]), row["alias"] or ""

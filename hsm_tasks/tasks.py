@@ -1,0 +1,263 @@
+"""The plan as doit tasks. Nothing here reads, writes or decides: a step says what it depends on, doit compares.
+
+Every step is a task with one Fingerprint: the values that it carries, and its output. Commands are tasks that stand for
+steps (`sync`) or call compose (`logs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from hsm_tasks import actions, commands
+from hsm_tasks.actions import World, perform
+from hsm_tasks.core.choose import Chosen
+from hsm_tasks.core.model import Pin
+from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
+from hsm_tasks.engine import Fingerprint, Words, guarded
+from hsm_tasks.words import COMMANDS, NEEDS_NAME, SWITCHES
+
+Task = dict[str, Any]
+SYNC = ("lock", "check")
+
+
+def tasks(plan: Plan, world: World, words: Iterable[str] = ()) -> list[Task]:
+    """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
+    chosen = world.opened.scene.chosen
+    started = commands.Start(world, frozenset(words))
+    made = [_step(step, world, started) for step in plan.steps]
+    frozen = world.opened.scene.frozen
+    made += [*_groups(plan, chosen), *_commands(world, chosen), *([_frozen(world, plan)] if frozen else [])]
+    return made
+
+
+def _step(step: Step, world: World, started: commands.Start) -> Task:
+    action = started.up if isinstance(step, Up) else partial(perform, step, world)
+    return {
+        "basename": label(step),
+        "doc": _doc(step),
+        "actions": [(guarded(action), [step] if isinstance(step, Up) else [])],
+        "file_dep": [str(world.path(path)) for path in _inputs(step)],
+        "targets": [str(world.path(path)) for path in _outputs(step)],
+        "uptodate": [False] if isinstance(step, Up) else [_fingerprint(step, world)],
+        "task_dep": list(_after(step, world)),
+        "clean": [(commands.clean, [[str(world.path(path)) for path in _disposable(step)]])],
+        "io": {"capture": False},
+        "verbosity": 0,
+        "meta": {"step": True},
+    }
+
+
+def _doc(step: Step) -> str:
+    match step:
+        case Clone():
+            return f"clone {step.repository.url} ({step.repository.ref})"
+        case Resolve():
+            return f"ask what {step.image}{f' {step.version}' if step.version else ''} is"
+        case Lock():
+            return "write hsm.lock"
+        case Render():
+            return f"the override of {step.name} ({step.mode})"
+        case Merge():
+            return "join the fragments"
+        case Check():
+            return "let compose judge the override, and publish it"
+        case Build():
+            return f"build the image {step.image}"
+        case Up():
+            return f"start {step.name} and what it needs"
+
+
+# --- what a step reads, what it leaves, what makes it stale ------------------------------------------------------
+
+
+def _inputs(step: Step) -> tuple[str, ...]:
+    match step:
+        case Lock():
+            return step.inputs
+        case Render():
+            return tuple(step.pins.values())
+        case Merge():
+            return step.fragments
+        case Check():
+            return (step.input,)
+        case _:
+            return ()
+
+
+def _outputs(step: Step) -> tuple[str, ...]:
+    match step:
+        case Lock():
+            return (step.output, step.local_output)
+        case Clone() | Resolve() | Render() | Merge() | Check():
+            return (step.output,)
+        case _:
+            return ()
+
+
+def _disposable(step: Step) -> tuple[str, ...]:
+    """What `doit clean` may remove: never a checkout, never hsm.lock."""
+    return (step.local_output,) if isinstance(step, Lock) else _outputs(step)
+
+
+def _after(step: Step, world: World) -> tuple[str, ...]:
+    match step:
+        case Clone() | Resolve() if step.frozen:
+            return ("_frozen",)
+        case Render():
+            return step.after
+        case Build():
+            return SYNC
+        case Up():
+            return (*SYNC, *(f"build:{name}" for name in step.builds))
+        case _:
+            return ()
+
+
+def _fingerprint(step: Step, world: World) -> Fingerprint:
+    outputs = tuple(world.path(path) for path in _outputs(step))
+    match step:
+        case Clone():
+            return Fingerprint(_clone_parts(step), outputs, extra=partial(commands.clone_reason, step, world),
+                               settled=partial(_recorded, step, world))
+        case Resolve():
+            return Fingerprint(_resolve_parts(step), outputs, extra=partial(commands.resolve_reason, step, world),
+                               settled=partial(_pinned, step, world))
+        case Lock():
+            return Fingerprint(_lock_parts(step), outputs)
+        case Render():
+            return Fingerprint(_render_parts(step), outputs)
+        case Merge():
+            return Fingerprint({"name": step.project, "services": repr(step.fragments), "volumes": repr(step.volumes)},
+                               outputs)
+        case Check():
+            return Fingerprint({"base": step.base, "compose": Words(step.compose)}, outputs)
+        case Build():
+            return Fingerprint(commands.build_parts(step, world), outputs,
+                               extra=partial(commands.build_reason, step, world))
+        case Up():
+            raise AssertionError("what runs is asked of the engine, each time")
+
+
+def _clone_parts(step: Clone) -> dict[str, Any]:
+    repository = step.repository
+    return {
+        "url": repository.url,
+        "ref": Words(repository.ref),
+        "path": step.directory,
+        "submodules": repr(repository.submodules),
+        "kind": repr((step.own, step.ask)),
+        "locked commit": step.locked,
+    }
+
+
+def _recorded(step: Clone, world: World) -> Mapping[str, Any]:
+    """The commit that hsm.lock will name once `lock` has run: it must not make the step stale again."""
+    return {"locked commit": None if step.own else actions.read_commit(world.path(step.output))}
+
+
+def _resolve_parts(step: Resolve) -> dict[str, Any]:
+    return {
+        "image": Words(step.image),
+        "version": Words(step.version or "none"),
+        "config": repr(step.config),
+        "locked digest": _entry(step.locked),
+    }
+
+
+def _pinned(step: Resolve, world: World) -> Mapping[str, Any]:
+    """As for a clone: the entry that this very step will have caused."""
+    pin = actions.read_pin(world.path(step.output))
+    return {"locked digest": _entry(pin) if pin.digest else None}
+
+
+def _entry(pin: Pin | None) -> str | None:
+    return None if pin is None else repr((pin.tag, pin.digest, pin.healthcheck, pin.volumes))
+
+
+def _lock_parts(step: Lock) -> dict[str, Any]:
+    return {
+        "images": repr(sorted(step.images.items())),
+        "repositories": repr(sorted(step.repositories.items())),
+        "committed": repr(sorted(step.committed)),
+        "drop": repr(sorted(step.known)) if step.drop else None,
+    }
+
+
+def _render_parts(step: Render) -> dict[str, Any]:
+    parts: dict[str, Any] = {"mode": Words(step.mode)}
+    for key, value in (step.draft or {}).items():
+        parts[key] = repr(value)
+    return parts | {"mounts": repr(step.mounts)}
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+def _command(name: str, doc: str, after: Iterable[str] = (), action: Callable[[], object] | None = None) -> Task:
+    return {
+        "basename": name,
+        "doc": doc,
+        "actions": [(guarded(action), [])] if action else None,
+        "task_dep": list(after),
+        "uptodate": [False] if action else [],
+        "io": {"capture": False},
+        "verbosity": 0,
+        "meta": {"step": False},
+    }
+
+
+def _groups(plan: Plan, chosen: Chosen) -> Iterator[Task]:
+    active = commands.active(chosen)
+    builds = [label(step) for step in plan.builds]
+    yield _command("sync", COMMANDS["sync"], SYNC)
+    yield _command("up", COMMANDS["up"], [f"up:{name}" for name in active])
+    yield _command("build", COMMANDS["build"], [*SYNC, *builds])
+    for name, steps in (("clone", plan.clones), ("resolve", plan.resolves), ("render", plan.renders)):
+        yield _command(f"_{name}", f"every {name} step", [label(step) for step in steps])
+
+
+def _commands(world: World, chosen: Chosen) -> Iterator[Task]:
+    running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
+    yield _command("down", COMMANDS["down"], (), partial(commands.down, world))
+    yield _command("update", COMMANDS["update"], SYNC, partial(commands.report_update, world))
+    for head in ("status", "stacks", "logs"):
+        yield _command(head, COMMANDS[head], (), partial(commands.ask, head, world))
+    for head in NEEDS_NAME:
+        yield _command(head, COMMANDS[head])
+    for name in running:
+        yield from _about(name, world)
+    for name in _switchable(world):
+        yield _hidden(_command(name, "", SYNC))
+
+
+def _about(name: str, world: World) -> Iterator[Task]:
+    for head, action in (("stop", commands.stop), ("restart", commands.restart), ("logs", commands.logs)):
+        yield _hidden(_command(f"{head}:{name}", "", (), partial(action, world, name)))
+    yield _hidden(_command(f"sh:{name}", "", (), partial(commands.shell, world, name)))
+    yield _hidden(_command(f"update:{name}", "", SYNC, partial(commands.report_update, world)))
+
+
+def _hidden(task: Task) -> Task:
+    """Not in `list`, where one line for each command says it all."""
+    head, _, name = task["basename"].partition(":")
+    return {**task, "basename": head, "name": name, "doc": COMMANDS[head]}
+
+
+def _switchable(world: World) -> Iterator[str]:
+    scene = world.opened.scene
+    for name in scene.stack.services:
+        yield from (f"dev:{name}", f"prod:{name}")
+    for group in scene.stack.groups.values():
+        for option in group.names:
+            yield f"use:{option}"
+            if group.strategy == "M-of-N":
+                yield f"unuse:{option}"
+
+
+def _frozen(world: World, plan: Plan) -> Task:
+    return _command("_frozen", "hsm.lock must not change", (), partial(commands.refuse_new_entries, world))
+
+
+assert set(SWITCHES) <= set(COMMANDS)

@@ -1,0 +1,94 @@
+"""The words of a command line: which there are, what they are about, and whom they mean.
+
+Words are text like `sync`, `up:api`, `dev:api`. Switch words change hsm.local.yaml before anything else happens; the
+others are tasks. A word about a service takes its name, an alias, or a pattern (`up:ap*`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from hsm_tasks.core.choose import Chosen
+from hsm_tasks.core.errors import ConfigError, mistake
+
+SWITCHES = ("dev", "prod", "use", "unuse")
+COMMANDS: Mapping[str, str] = {
+    "sync": "clone, resolve, lock, render, merge and check: all that compose needs (the default)",
+    "up": "up[:SERVICE] sync, build what is stale, start, and wait until healthy",
+    "down": "stop and remove the containers of the stack; volumes stay",
+    "stop": "stop:SERVICE stop the containers of a service",
+    "restart": "restart:SERVICE restart the containers of a service",
+    "build": "build[:SERVICE] build the images whose sources or recipe changed",
+    "dev": "dev:SERVICE run a service from its sources from now on, then sync",
+    "prod": "prod:SERVICE run a service from its ready image from now on, then sync",
+    "use": "use:OPTION select an option of a group, then sync",
+    "unuse": "unuse:OPTION deselect an option of an M-of-N group, then sync",
+    "update": "update[:SERVICE] move pins to what the registry and the branch say now",
+    "status": "services, modes, groups, pins, checkouts and containers (--json)",
+    "logs": "logs[:SERVICE] the logs of the containers, as compose shows them (-f)",
+    "sh": "sh:SERVICE a shell in the container of a service",
+    "stacks": "the stacks of the workspace (--json)",
+}
+NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
+ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "update", "render", "resolve")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """`head:name`, or `head` alone (then `name` is empty)."""
+
+    head: str
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Word:
+        """Of one argument of the command line."""
+        head, colon, name = text.partition(":")
+        if colon and not name:
+            raise mistake(f'"{text}" names nothing after the colon')
+        return cls(head, name)
+
+    def __str__(self) -> str:
+        return f"{self.head}:{self.name}" if self.name else self.head
+
+
+def there_are(word: str, names: Iterable[str]) -> ConfigError:
+    """The refusal of a name that nobody has, with the names that there are."""
+    known = sorted(names)
+    near = difflib.get_close_matches(word, known, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return mistake(f'there is no "{word}"', f"{meant}there are: {', '.join(known) or 'none'}")
+
+
+def bare(word: Word, names: Iterable[str]) -> ConfigError:
+    """The refusal of a word that needs a name."""
+    return mistake(f'"{word.head}" needs a name', f"one of: {', '.join(f'{word.head}:{n}' for n in sorted(names)) or 'none'}")
+
+
+def resolve(words: Sequence[Word], tasks: Iterable[str], chosen: Chosen) -> list[str]:
+    """The names of the tasks that the words mean, in their order; ConfigError for a word that means none."""
+    known = tuple(tasks)
+    found: list[str] = []
+    for word in words:
+        found += _tasks(word, known, chosen)
+    return list(dict.fromkeys(found))
+
+
+def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
+    text = str(word)
+    if not word.name and word.head in NEEDS_NAME:
+        raise bare(word, [name.partition(":")[2] for name in known if name.startswith(f"{word.head}:")])
+    if text in known:
+        return [text]
+    if word.head in ABOUT_SERVICES:
+        service = chosen.stands_for(word.name)
+        if service and f"{word.head}:{service}" in known:
+            return [f"{word.head}:{service}"]
+    matching = [name for name in known if fnmatchcase(name, text)] if set(text) & set("*?[") else []
+    if not matching:
+        same = [name for name in known if name.startswith(f"{word.head}:")] if word.name else []
+        raise there_are(text, same or [name for name in known if ":" not in name and not name.startswith("_")])
+    return matching

@@ -1,0 +1,78 @@
+"""Where things are: the workspace, its settings and its stacks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsm_tasks.core import settings
+from hsm_tasks.core.errors import mistake
+from hsm_tasks.core.model import Settings
+from hsm_tasks.effects import files
+
+CONFIG, LOCAL, LOCK, OVERRIDE = "hsm.yaml", "hsm.local.yaml", "hsm.lock", "docker-compose.hsm.yml"
+STATE = ".hsm"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A folder with stacks. `stacks` maps their names to their folders, relative to `root`."""
+
+    root: Path
+    settings: Settings
+    stacks: Mapping[str, str]
+
+    def pick(self, asked: str | None, environ: Mapping[str, str]) -> str:
+        """The stack that is meant: the command line, HSM_STACK, the settings, the only one; else ConfigError."""
+        name = asked or environ.get("HSM_STACK") or self.settings.stack
+        there = ", ".join(self.stacks) or "none"
+        if name and name not in self.stacks:
+            raise mistake(f'there is no stack "{name}"', f"stacks of this workspace: {there}")
+        if name:
+            return name
+        if len(self.stacks) == 1:
+            return next(iter(self.stacks))
+        if not self.stacks:
+            raise mistake(f"no {CONFIG} here", f"hsm looks for {CONFIG} and for {self.settings.stacks_dir}/*/{CONFIG}")
+        raise mistake("which stack? This workspace has several", f"say stack=NAME or set HSM_STACK; there are: {there}")
+
+
+def find(start: Path) -> Workspace:
+    """The workspace that a folder belongs to: the nearest with stacks or with [tool.hsm], else the nearest hsm.yaml."""
+    folders = (start, *start.parents)
+    for folder in folders:
+        found = _settings(folder)
+        declared, given = found is not None, found or Settings()
+        stacks = _stacks(folder, given)
+        if declared or any(path != "." for path in stacks.values()):
+            return Workspace(folder, given, stacks)
+    for folder in folders:
+        if (folder / CONFIG).is_file():
+            return Workspace(folder, Settings(), _stacks(folder, Settings()))
+    return Workspace(start, Settings(), {})
+
+
+def _settings(folder: Path) -> Settings | None:
+    """The settings of a folder; None where its pyproject.toml does not speak of hsm."""
+    text = files.read_if_there(folder / "pyproject.toml")
+    return settings.parse(text, "pyproject.toml") if text and "[tool.hsm" in text else None
+
+
+def _stacks(folder: Path, given: Settings) -> dict[str, str]:
+    inside = folder / given.stacks_dir
+    found = {}
+    if inside.is_dir():
+        with os.scandir(inside) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
+        found = {name: f"{given.stacks_dir}/{name}" for name in names if (inside / name / CONFIG).is_file()}
+    if not found and (folder / CONFIG).is_file():
+        found = {_plain(folder.name): "."}
+    return found
+
+
+def _plain(name: str) -> str:
+    """A folder's name as the name of a stack."""
+    kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
+    return kept.strip(".-") or "stack"
