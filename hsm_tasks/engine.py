@@ -1,0 +1,226 @@
+"""doit as the engine of hsm: a list of task dictionaries and a command line in, an exit code out.
+
+Here, in `ledger`, `fingerprint` and `state` are our seams into doit, and nothing else. What each of them mends is said
+beside it; tests/test_engine.py holds doit to what they need.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import getopt
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Required, TypedDict, Unpack
+
+from doit.cmd_base import DoitCmdBase, TaskLoader2
+from doit.cmd_clean import Clean
+from doit.cmd_completion import TabCompletion
+from doit.cmd_forget import Forget
+from doit.cmd_help import Help
+from doit.cmd_ignore import Ignore
+from doit.cmd_info import Info
+from doit.cmd_list import List
+from doit.cmd_resetdep import ResetDep
+from doit.cmd_run import Run
+from doit.cmdparse import CmdOption, CmdParse, CmdParseError
+from doit.doit_cmd import DoitMain
+from doit.exceptions import InvalidCommand, InvalidTask
+from doit.plugin import PluginDict
+from doit.reporter import ConsoleReporter
+from doit.task import Task, dict_to_task
+
+from hsm_tasks.core.errors import mistake
+from hsm_tasks.fingerprint import Fingerprint, Records, Words, fingerprint_of
+from hsm_tasks.ledger import Crew, Ledger, Recorded, RunLog, guarded
+
+__all__ = ["Fingerprint", "Words", "fingerprint_of", "guarded", "run", "split"]
+
+INTERRUPTED = 130
+Step = Mapping[str, Any]
+
+
+class Session(TypedDict, total=False):
+    """The keywords of `run`."""
+
+    state_file: Required[Path | None]
+    """None: nothing is remembered."""
+    reporter: type
+    """The class that talks, where the line has no -r."""
+    jobs: int
+    """How many steps run at once, where the line has no -n; 0: one, in the main thread."""
+    default_tasks: Sequence[str]
+    on_interrupt: Callable[[], None]
+    """Called at Ctrl-C, to end the children of the steps that still run."""
+    gone: Callable[[str], bool]
+    """Whether a step of this name, which is not among the tasks, can never come back: then its row is dropped."""
+
+
+def run(argv: Sequence[str], tasks: Sequence[Step], **session: Unpack[Session]) -> int:
+    """Do one doit command. 0: done; 1: a step failed; 2: a bug showed in a step; 130: interrupted.
+
+    The caller has checked the names in argv. Raises ConfigError if the command line is wrong, HsmError if the state
+    file cannot be kept, and whatever a bug outside of the steps raises (doit would print it and call that 3).
+    """
+    loader = Loader(tasks, session)
+    collecting = gc.isenabled()
+    gc.disable()  # a run that does nothing lives too short to collect: a quarter of its time. A step turns it on again
+    try:
+        code = int(_Main(loader, config_filenames=()).run(list(argv)) or 0)  # type: ignore[no-untyped-call]
+    except KeyboardInterrupt:
+        loader.crew.dismiss(session.get("on_interrupt", lambda: None))
+        return INTERRUPTED
+    finally:
+        loader.records.backend.dump()
+        if collecting:
+            gc.enable()
+    if loader.crash is not None:
+        raise loader.crash
+    return code
+
+
+def split(argv: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """doit's own reading of a line: the command ("run" where none is named), its options as written, and the rest."""
+    args = list(argv)
+    known = {command.get_name(): command for command in _Main.DOIT_CMDS}  # type: ignore[no-untyped-call]
+    name = args.pop(0) if args and args[0] in known else "run"
+    options = [CmdOption(option) for option in (*known[name].base_options, *known[name].cmd_options)]  # type: ignore[no-untyped-call]
+    parser = CmdParse(options)  # type: ignore[no-untyped-call]
+    try:
+        _, rest = getopt.getopt(args, parser.get_short(), parser.get_long())  # type: ignore[no-untyped-call]
+    except getopt.GetoptError as error:
+        raise mistake(str(error), f"`help {name}` lists the options") from error
+    return name, args[: len(args) - len(rest)], rest
+
+
+class Loader(TaskLoader2):
+    """Task dictionaries as doit's Task objects; the groups of `basename` come by themselves."""
+
+    def __init__(self, tasks: Sequence[Step], session: Session) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tasks, self.session = tasks, session
+        self.records = Records(session["state_file"] or Path(":memory:"))
+        self.crew = Crew()
+        self.crash: Exception | None = None
+
+    def load_doit_config(self) -> dict[str, Any]:
+        """Defaults: what stands on the command line wins."""
+        given = self.session
+        config = {"reporter": given.get("reporter", ConsoleReporter), "num_process": given.get("jobs", 0)}
+        return config | {"outfile": sys.stdout, "default_tasks": given.get("default_tasks")}
+
+    def load_tasks(self, cmd: DoitCmdBase, pos_args: Sequence[str]) -> list[Any]:
+        """As doit's own loader would, but a task that is there itself needs no group: `logs` beside `logs:api`."""
+        made: dict[str, Task] = {}
+        plain = {str(task["basename"]) for task in self.tasks if "name" not in task}
+        for dictionary in self.tasks:
+            task, basename = _task(dictionary)
+            if basename is not None and basename not in plain:
+                if basename not in made:
+                    made[basename] = Task(basename, None, has_subtask=True)  # type: ignore[no-untyped-call]
+                made[basename].task_dep.append(task.name)
+            if task.name in made:
+                raise InvalidTask(f"two tasks are called {task.name}")
+            made[task.name] = task
+        return list(made.values())
+
+
+def _task(dictionary: Step) -> tuple[Task, str | None]:
+    """The task, and its basename if it is a subtask.
+
+    Actions keep their hands off sys.stdout: doit would swap it for all threads at once (doit issue 363).
+    """
+    values = {"io": {"capture": False}, "verbosity": 0, **dictionary}
+    basename = values.pop("basename")
+    values["name"] = f"{basename}:{values['name']}" if "name" in values else basename
+    if values.get("meta"):
+        values["meta"] = dict(values["meta"])  # the ledger writes in it
+    task: Task = dict_to_task(values)  # type: ignore[no-untyped-call]
+    if "name" in dictionary:
+        task.subtask_of = basename
+        return task, basename
+    return task, None
+
+
+class _Command(DoitCmdBase):
+    """Mixed into doit's commands: our records, no search for plugins of other packages, errors out by one door."""
+
+    loader: Loader
+
+    def get_backends(self) -> dict[str, type]:
+        return {}
+
+    def execute(self, params: Any, args: list[str]) -> Any:
+        self.dep_manager = self.loader.records
+        return super().execute(params, args)  # type: ignore[no-untyped-call]
+
+    def parse_execute(self, in_args: list[str]) -> Any:
+        """doit prints the traceback of what it does not expect and calls it 3; `run` raises it."""
+        try:
+            return super().parse_execute(in_args)  # type: ignore[no-untyped-call]
+        except CmdParseError as error:
+            said = str(error).partition(" (parsing options:")[0].removeprefix("Error parsing Command: ")
+            self.loader.crash = mistake(said, f"`help {self.get_name()}` lists the options")  # type: ignore[no-untyped-call]
+        except InvalidCommand as error:
+            said = f'"{error.not_found}" is no step and no file of one' if error.not_found else str(error)
+            self.loader.crash = mistake(said)
+        except Exception as error:  # noqa: BLE001, RUF100 - not lost: run() raises it
+            self.loader.crash = error
+        return 2
+
+
+class _Run(_Command, Run):
+    name = "run"
+
+    @functools.wraps(Run._execute)  # doit reads the names of the options from the signature
+    def _execute(self, outfile: Any, **options: Any) -> int:  # type: ignore[override]
+        if options["num_process"] < 0:
+            raise InvalidCommand("-n wants a number that is not negative")  # type: ignore[no-untyped-call]
+        session, records = self.loader.session, self.loader.records
+        asked = options["reporter"]
+        spoken = options["verbosity"] if options["force_verbosity"] else None
+        named = os.environ.get("HSM_RUN_LOG")
+        ledger = Ledger(records, self.loader.crew, RunLog(Path(named) if named else None))
+        seams = {"ledger": ledger, "verbosity": spoken}
+        chosen = self.reporters[asked] if isinstance(asked, str) else asked
+        # Threads: a fork would share the state file, and cannot see what on_interrupt has to end.
+        options |= {"reporter": type(chosen.__name__, (Recorded, chosen), seams), "par_type": "thread"}
+        options |= {"verbosity": 0, "force_verbosity": True}
+        gone = session.get("gone")
+        if gone is not None:
+            known = {task.name for task in self.task_list}
+            records.backend.drop(lambda name: name not in known and gone(name))
+        code: int = super()._execute(outfile, **options)  # type: ignore[no-untyped-call]
+        return ledger.worst or code
+
+
+class _DumpDB(_Command):
+    """doit's own knows dbm files only."""
+
+    name = "dumpdb"
+    doc_purpose = "show what is remembered of each step"
+
+    def _execute(self) -> int:
+        for name, row in sorted(self.loader.records.backend.rows().items()):
+            self.outstream.write(f"{name} -> {json.dumps(row, indent=2)}\n")
+        return 0
+
+
+class _Main(DoitMain):
+    """doit's commands, ours mixed in. strace is left out: it follows shell commands only."""
+
+    DOIT_CMDS: tuple[type[DoitCmdBase], ...] = (  # type: ignore[assignment]
+        _Run,
+        _DumpDB,
+        *(
+            type(command.__name__, (_Command, command), {})
+            for command in (Help, List, Info, Clean, Forget, Ignore, ResetDep, TabCompletion)
+        ),
+    )
+
+    def get_cmds(self) -> PluginDict:
+        """Without the search for plugins: one that cannot be imported would kill the command."""
+        return PluginDict((command.get_name(), command) for command in self.DOIT_CMDS)  # type: ignore[no-untyped-call]
