@@ -163,7 +163,9 @@ def _check_compose_keys(whole: _Map, schema: scalars.Schema, findings: Findings)
                 sections.append((("groups", name, "options", option, "consumers", consumer), keys))
     for path, keys in sections:
         for below, message in scalars.check(_as_compose(keys or {}), schema):
-            findings.add((*path, *(below[1:] if below[0] == "develop" and "watch" in keys else below)), message)
+            said, _, meant = message.partition(" (did you mean ")
+            hint = f"did you mean {meant.removesuffix(')')}" if meant else ""
+            findings.add((*path, *(below[1:] if below[0] == "develop" and "watch" in keys else below)), said, hint)
 
 
 def _as_compose(keys: _Map) -> Keys:

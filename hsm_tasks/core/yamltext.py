@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 import yaml
@@ -32,7 +33,7 @@ class Reset:
 class Override:
     """`!override`: compose takes `tree` in place of what the base has, and does not merge the two."""
 
-    tree: Output
+    tree: Any
 
 
 # ---------------------------------------------------------------------------------------------------- text to tree
@@ -46,6 +47,7 @@ def parse(text: str, filename: str) -> Tree:
     return tree
 
 
+@lru_cache(maxsize=16)  # a stack is loaded twice, with and without hsm.local.yaml
 def read(text: str, filename: str) -> tuple[Tree, tuple[Problem, ...]]:
     """The tree, and the mistakes that leave it readable: equal keys, keys that are no text, foreign tags."""
     return run(Reader, text, filename)
@@ -114,9 +116,13 @@ _WORD: Final = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null|inf|nan)\Z")
 _EMPTY: Final[dict[str, Output]] = {"null": None, "list": [], "map": {}}
 
 
+def plain(text: str) -> bool:
+    """Whether every reader of YAML takes the text for text, without quotes."""
+    return bool(_PLAIN.match(text)) and not _WORD.match(text)
+
+
 def _text(dumper: yaml.CSafeDumper, text: str) -> yaml.Node:
-    plain = _PLAIN.match(text) and not _WORD.match(text)
-    return dumper.represent_scalar(CORE + "str", text, style=None if plain else '"')
+    return dumper.represent_scalar(CORE + "str", text, style=None if plain(text) else '"')
 
 
 def _reset(dumper: yaml.CSafeDumper, value: Reset) -> yaml.Node:
