@@ -233,7 +233,8 @@ class World:
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
             clone = Path(temporary, repository)
             gitserver.git(self.folder, "clone", "--quiet", str(bare), str(clone))
-            gitserver.git(clone, "checkout", "--quiet", "-B", branch, f"origin/{branch}" if branch == "main" else "main")
+            known = gitserver.git(clone, "branch", "--remotes", "--format=%(refname:lstrip=3)").split()
+            gitserver.git(clone, "checkout", "--quiet", *([] if branch in known else ["-b"]), branch)
             commit = gitserver.commit(clone, files)
             gitserver.git(clone, "push", "--quiet", "origin", branch)
         return commit
