@@ -1,8 +1,8 @@
 """What we ask of the docker engine, through the docker SDK: what runs, which images there are.
 
-The low-level client is used, because one list call of it answers everything at once (`containers.list` of the other one
-asks for each container anew). The engine is the one that the docker command would talk to: DOCKER_HOST, else the current
-context.
+The low-level client is used, because one list call of it answers everything at once (`containers.list` of the other
+one asks for each container anew). The engine is the one that the docker command would talk to: DOCKER_HOST, else the
+current context.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Container:
 
     `state` is the engine's word (created, running, restarting, exited, paused, dead, removing), `status` its sentence
     ("Up 3 minutes (healthy)"). `health` is starting, healthy or unhealthy, None without a healthcheck or when it does
-    not run. `exit_code` is known where it has ended. `image_id` is the image that it runs, `config_hash` compose's hash of
-    what it was made from. `ports` as in `docker ps`: "127.0.0.1:8080->80/tcp". `oneoff`: made by `compose run`.
+    not run. `exit_code` is known where it has ended. `image_id` is the image that it runs, `config_hash` compose's hash
+    of what it was made from. `ports` as in `docker ps`: "127.0.0.1:8080->80/tcp". `oneoff`: made by `compose run`.
     """
 
     id: str
@@ -123,6 +123,8 @@ def _explained(error: Exception) -> HsmError:
     if "Permission denied" in said or "PermissionError" in said:
         hint = "add yourself to the group docker (sudo usermod -aG docker $USER), and log in again"
         return HsmError("you may not talk to the docker engine", hint)
+    if "paramiko" in said:
+        return HsmError("the docker engine is at the other end of ssh", "pip install 'docker[ssh]'")
     if "Connection" in said or "No such file" in said or "Error while fetching server API version" in said:
         hint = "start docker; or see DOCKER_HOST and `docker context ls`, if it is elsewhere"
         return HsmError("the docker engine does not answer", hint)
@@ -133,8 +135,9 @@ def _image(reference: str) -> Mapping[str, Any] | None:
     import docker
 
     with _engine() as client:
+        inspect: Any = client.inspect_image
         try:
-            image: Mapping[str, Any] = client.inspect_image(reference)
+            image: Mapping[str, Any] = inspect(reference)
         except docker.errors.ImageNotFound:
             return None
     return image

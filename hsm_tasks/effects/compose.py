@@ -1,0 +1,303 @@
+"""What we ask of docker compose.
+
+The base is read, interpolated, merged and judged by compose itself; nothing of that is imitated here. No function needs
+an engine but those that take a `Project`. `env` is laid over our own environment, as in `process.run`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hsm_tasks.core.errors import CommandFailed, HsmError
+from hsm_tasks.effects import process
+from hsm_tasks.effects.composefiles import base_files, clean, content, env_files, sources, surroundings
+from hsm_tasks.effects.process import Done
+
+__all__ = [
+    "OLDEST",
+    "Project",
+    "base_files",
+    "base_images",
+    "base_key",
+    "build",
+    "cause",
+    "check",
+    "down",
+    "hashes",
+    "identity",
+    "interpolate",
+    "logs",
+    "passthrough",
+    "read_base",
+    "restart",
+    "shell",
+    "sources",
+    "stop",
+    "up",
+    "version",
+]
+
+OLDEST = (2, 29, 7)  # older ones read !override and `service: !reset null` otherwise, or not at all
+PARALLEL = "16"  # containers that compose handles at a time; it has no bound of its own
+_TIMEOUT = 120.0  # seconds for a question that needs no engine: compose never takes long, but never is a long time
+_INSTALL = "install the compose plugin of docker: https://docs.docker.com/compose/install/"
+_AS_WRITTEN = ("config", "--no-interpolate", "--no-path-resolution", "--no-normalize", "--format", "json")
+_AS_MEANT = ("config", "--no-consistency", "--no-path-resolution", "--no-normalize", "--format", "json")
+_VARIABLE = re.compile(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+_PLUGINS = ("/usr/local/lib/docker", "/usr/local/libexec/docker", "/usr/lib/docker", "/usr/libexec/docker")
+
+OnLine = Callable[[str], None]
+Env = Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A stack as compose sees it: all its files, the override last, the folder it is started from, and its name."""
+
+    files: tuple[Path, ...]
+    folder: Path
+    name: str
+
+    def argv(self, *words: str) -> tuple[str, ...]:
+        """The command line of compose for this project; it is meant to run in `folder`."""
+        return ("docker", "compose", "-p", self.name, *_options(self.files, self.folder), *words)
+
+
+@functools.cache
+def version() -> tuple[int, int, int]:
+    """The version of compose, asked once a process. None, or one that is too old, is an error."""
+    try:
+        said = process.run("docker", "compose", "version", "--short", timeout=_TIMEOUT).out.strip()
+    except CommandFailed as error:
+        raise HsmError(f"docker compose does not answer: {error.said or error.message}", _INSTALL) from error
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said)
+    found = (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+    if found < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        raise HsmError(f"docker compose is {said or 'of an unknown version'}; hsm needs {needed} or newer", _INSTALL)
+    return found
+
+
+def identity() -> str:
+    """Another text for another compose, found without starting it: the plugin's file, its size and its time."""
+    home = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
+    if b"cliPluginsExtraDirs" not in (content(home / "config.json") or b""):
+        for folder in (home, *map(Path, _PLUGINS)):
+            plugin = folder / "cli-plugins" / "docker-compose"
+            if plugin.is_file():
+                state = plugin.stat()
+                return f"{plugin} {state.st_size} {state.st_mtime_ns} {shutil.which('docker')}"
+    return ".".join(map(str, version()))
+
+
+def read_base(files: Sequence[Path], folder: Path, env: Env = None) -> str:
+    """The base as JSON: what the files say together, no value filled in, no path resolved, all profiles.
+
+    `name` is the project name that compose takes (COMPOSE_PROJECT_NAME, the files, the folder), with its variables
+    filled in. A dependency on a service that is not there is let through.
+    """
+    version()
+    sources(files)  # it explains why a file can not be followed; compose says only that there is none
+    explain = "compose can not read the base of the stack"
+    argv = ("docker", "compose", *_options(files, folder), *_AS_WRITTEN)
+    done = process.run(*argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=explain)
+    base = json.loads(done.out)
+    written = {"name": base["name"]} if base.get("name") else {}
+    base["name"] = _filled_in({**written, "services": {}}, files[0].parent, env, explain)["name"]
+    return json.dumps(base, ensure_ascii=False, separators=(",", ":"))
+
+
+def base_key(files: Sequence[Path], folder: Path, env: Env = None, known: Sequence[Path] | None = None) -> str:
+    """A digest of all that `read_base` and `interpolate` depend on, the compose program included.
+
+    `known`: what `sources` said of the same files when the key was taken last. Where the key is still the same, so is
+    that list, and the files need not be parsed again.
+    """
+    root = files[0].parent
+    digest = hashlib.sha256()
+    around = surroundings(env)
+    names = {name for name in around if name.startswith("COMPOSE_")}
+    paths = (*files, *(sources(files) if known is None else known), *env_files(folder, env))
+    for path in dict.fromkeys(map(clean, paths)):
+        data = content(path)
+        names.update(name.decode() for name in _VARIABLE.findall(data or b""))
+        _feed(digest, os.path.relpath(path, folder).encode(), data)
+    for name in sorted(names):
+        _feed(digest, name.encode(), around[name].encode("utf-8", "surrogateescape") if name in around else None)
+    _feed(digest, identity().encode(), root.resolve().name.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def interpolate(images: Sequence[str], folder: Path, env: Env = None, name: str | None = None) -> tuple[str, ...]:
+    """Image references with their variables filled in as compose would: from the environment and the env file of
+    `folder`, which is the folder of the first base file; `name` is the value of COMPOSE_PROJECT_NAME.
+
+    Nothing else of the base is looked at, so a variable that is required elsewhere is not asked for.
+    """
+    templates = list(dict.fromkeys(image for image in images if "$" in image))
+    if not templates:
+        return tuple(images)
+    services = {f"i{number}": {"image": image} for number, image in enumerate(templates)}
+    model: dict[str, Any] = {"services": services} if name is None else {"name": name, "services": services}
+    try:
+        filled = _filled_in(model, folder, env, "compose can not fill in the variables of an image")["services"]
+    except CommandFailed as error:
+        raise _about_image(error, templates) from error
+    # compose writes $$ for each $ of a value, and leaves an empty image out
+    values = {services[key]["image"]: keys.get("image", "").replace("$$", "$") for key, keys in filled.items()}
+    return tuple(values.get(image, image) for image in images)
+
+
+def base_images(files: Sequence[Path], folder: Path, env: Env = None) -> dict[str, str]:
+    """service → image with its variables filled in, for all services of the base that have one.
+
+    For a base with `include`: an included file may have an env file of its own, which `interpolate` does not know.
+    """
+    explain = "compose can not fill in the variables of the base"
+    argv = ("docker", "compose", *_options(files, folder), "--profile", "*", *_AS_MEANT)
+    services = json.loads(process.run(*argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=explain).out)["services"]
+    return {name: keys["image"].replace("$$", "$") for name, keys in services.items() if keys.get("image")}
+
+
+def check(files: Sequence[Path], folder: Path, override: Path, env: Env = None) -> None:
+    """Let compose judge base and override together, with the profiles that a plain `up` has: no more, no less."""
+    version()
+    argv = ("docker", "compose", *_options((*files, override), folder), "config", "-q")
+    explain = "compose refuses the stack with what hsm made for it"
+    process.run(*argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=explain)
+
+
+def up(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
+    """Create and start; touch nothing that is right already. Never builds; pulls what the engine does not have."""
+    return _do(project, on_line, "up", "-d", "--no-build", "--quiet-pull", "--remove-orphans", "--", *services)
+
+
+def down(project: Project, on_line: OnLine) -> Done:
+    """Stop and remove all containers and networks of the project, of whatever profile; volumes stay.
+
+    By the files, so that hooks and grace periods count. Where they do not load (a profile that is never used may depend
+    on what is not there, and with it `down` refuses), by the labels that compose left on the containers.
+    """
+    version()
+    if process.run(*project.argv("--profile", "*", "config", "-q"), cwd=project.folder, ok=_ANY).code == 0:
+        return _do(project, on_line, "--profile", "*", "down", "--remove-orphans")
+    argv = ("docker", "compose", "-p", project.name, "--progress", "plain", "down", "--remove-orphans")
+    return process.stream(*argv, on_line=on_line, cwd=project.folder, explain="compose could not stop the stack")
+
+
+def stop(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
+    """Stop containers and keep them."""
+    return _do(project, on_line, "stop", "--", *services)
+
+
+def restart(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
+    """Restart containers as they are."""
+    return _do(project, on_line, "restart", "--", *services)
+
+
+def build(project: Project, service: str, on_line: OnLine) -> Done:
+    """Build the image of one service, and of no other."""
+    return _do(project, on_line, "build", "--", service)
+
+
+def logs(project: Project, services: Sequence[str], options: Sequence[str] = ()) -> int:
+    """What containers wrote, to our own stdout."""
+    return passthrough(project, ("logs", *options, "--", *services))
+
+
+def shell(project: Project, service: str, command: Sequence[str] = ("sh",)) -> int:
+    """A shell in the running container of a service: with a terminal where we have one. Returns its exit code."""
+    terminal = () if sys.stdin.isatty() and sys.stdout.isatty() else ("-T",)
+    return passthrough(project, ("exec", *terminal, "--", service, *command))
+
+
+def passthrough(project: Project, args: Sequence[str]) -> int:
+    """Any command of compose, with our terminal; returns its exit code."""
+    return process.attach(*project.argv(*args), cwd=project.folder)
+
+
+def hashes(project: Project) -> dict[str, str]:
+    """service → the config hash that `up` would put on its containers now, for the services that plain `up` starts.
+
+    In two passes: before compose 5.5 `config --hash` forgets env files (docker/compose#14001), and what `config` prints
+    has them filled in. That text has secrets in it and goes nowhere else.
+    """
+    explain = "compose can not say what it would start"
+    whole = process.run(*project.argv("config", "--format", "json"), cwd=project.folder, explain=explain).out
+    argv = ("docker", "compose", "-p", project.name, "-f", "-", "--profile", "*", "config", "--hash", "*")
+    said = process.run(*argv, cwd=project.folder, text_in=whole, explain=explain).out
+    return dict(line.split() for line in said.splitlines() if line.strip())
+
+
+_WHERE = (
+    re.compile(r"(?:^|[\s'\"(])services\.([^\s'\"]+)"),  # services.api.ports.0 must be a string
+    re.compile(r"services\[([^\s\]]+)\]([^\s'\"]*)"),  # 'services[api].volumes[0].tmpfs.mode' expected type ...
+)
+_WHO = re.compile(r"\bservice:? [\"']?([A-Za-z0-9][\w.-]*)")  # service "api" depends on undefined service "db"
+_KEY = re.compile(r"(?i)additional propert(?:y|ies) '?([^\s',]+)'?")
+
+
+def cause(text: str) -> tuple[str, ...]:
+    """Where compose sees a mistake, as a path of keys: ("services", "api", "ports", "0"). Empty where it does not say.
+
+    A best effort: compose writes it in several ways, and a service name with a dot in it can not be told from a path.
+    """
+    for pattern in _WHERE:
+        if match := pattern.search(text):
+            keys = re.findall(r"[^.\[\]]+", ".".join(match.groups()).rstrip(".:,"))
+            unknown = _KEY.search(text, match.end())
+            return ("services", *keys, *([unknown[1]] if unknown else []))
+    match = _WHO.search(text)
+    return ("services", match[1].rstrip(".:,")) if match else ()
+
+
+_ANY = tuple(range(256))
+
+
+def _do(project: Project, on_line: OnLine, *words: str) -> Done:
+    version()
+    command = next(word for word in words if word.isalpha())
+    env = {} if "COMPOSE_PARALLEL_LIMIT" in os.environ else {"COMPOSE_PARALLEL_LIMIT": PARALLEL}
+    argv = project.argv("--progress", "plain", *words)
+    explain = f"docker compose {command} failed"
+    return process.stream(*argv, on_line=on_line, cwd=project.folder, env=env, explain=explain)
+
+
+def _options(files: Sequence[Path], folder: Path) -> list[str]:
+    """Relative to the folder that compose runs in: what it prints then does not depend on where that folder is."""
+    return [word for file in files for word in ("-f", os.path.relpath(file, folder))]
+
+
+def _filled_in(model: Mapping[str, Any], folder: Path, env: Env, explain: str) -> dict[str, Any]:
+    """A small model of our own, through compose, as if it lay in `folder`."""
+    argv = ("docker", "compose", "-f", "-", "--project-directory", ".", *_AS_MEANT)
+    done = process.run(*argv, cwd=folder, env=env, text_in=json.dumps(model), timeout=_TIMEOUT, explain=explain)
+    result = json.loads(done.out)
+    assert isinstance(result, dict)  # compose prints a project
+    return result
+
+
+def _about_image(error: CommandFailed, images: Sequence[str]) -> HsmError:
+    """compose names our own services i0, i1, ...: say which image that is."""
+    match = re.search(r"services\.i(\d+)\.image[:.]?\s*(.*)", error.said, re.DOTALL)
+    if match is None:
+        return error
+    why = " ".join(match[2].split())
+    required = re.search(r"required variable (\w+)", why)
+    hint = f"set {required[1]} in the environment or in .env" if required else "write $$ for a $ that is no variable"
+    return HsmError(f"{images[int(match[1])]}: {why or 'compose can not read this'}", hint)
+
+
+def _feed(digest: Any, name: bytes, data: bytes | None) -> None:
+    """Lengths go in as well, so that nothing can move from one part to the next unseen."""
+    digest.update(b"%d %d " % (len(name), -1 if data is None else len(data)) + name + (data or b""))
