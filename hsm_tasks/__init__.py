@@ -6,3 +6,5 @@ Read in this order: dodo.py, core/model.py (the nouns), core/plan.py (the steps)
 task), actions.py (what each step does to the world). Then core/choose.py and core/render.py for what the override says,
 core/load.py for what hsm.yaml may say, and a module of effects/ for a tool.
 """
+
+__version__ = "0.1.0"

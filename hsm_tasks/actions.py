@@ -12,7 +12,7 @@ from typing import TypeVar, assert_never
 import msgspec
 
 from hsm_tasks.core import lock, merge, render, tags
-from hsm_tasks.core.errors import CommandFailed, GitError, HsmError, Kept, RegistryError, mistake
+from hsm_tasks.core.errors import CommandFailed, GitError, HsmError, Kept, RegistryError, mask
 from hsm_tasks.core.load import problem
 from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Render, Resolve, Step, Up
@@ -92,7 +92,7 @@ def hide_generated(opened: Opened) -> None:
     if top is None:
         return
     inside = [path for path in ours if path.is_relative_to(top)]
-    seen = git.ignored(top, [str(path.relative_to(top)) for path in inside])
+    seen = git.not_ignored(top, [str(path.relative_to(top)) for path in inside])
     if seen:
         git.exclude(top, [f"/{path}" for path in seen])
 
@@ -161,9 +161,9 @@ def _moved(step: Clone, directory: Path, world: World) -> str:
     state = git.state(directory)
     if not state.is_repository:
         raise HsmError(f"{step.directory} is in the way: it is not a git repository", "move it elsewhere, then sync")
-    if state.url and state.url.rstrip("/") not in (url.rstrip("/"), step.repository.url.rstrip("/")):
+    if state.remote and state.remote.rstrip("/") not in (url.rstrip("/"), step.repository.url.rstrip("/")):
         hint = "move it elsewhere, or give this repository another repo.name"
-        raise HsmError(f"{step.directory} is a checkout of {state.url}, not of {step.repository.url}", hint)
+        raise HsmError(f"{step.directory} is a checkout of {mask(state.remote)}, not of {step.repository.url}", hint)
     if step.locked is None and not step.move:
         return git.fetch_commit(directory, url=url, ref=ref)
     moved = git.advance(
@@ -207,7 +207,8 @@ def _pin(step: Resolve, world: World) -> Pin:
             digest = world.registry.digest(reference, tag)
         except RegistryError as error:
             return _only_here(step, error, world)
-    pin = Pin(image=reference.pinned(tag, digest), tag=tag, digest=digest)
+    image = reference.pinned(tag, digest) if tag else step.image
+    pin = Pin(image=image, tag=tag, digest=digest)
     return _with_config(pin, step, reference, world) if step.config else pin
 
 
@@ -242,7 +243,7 @@ def _only_here(step: Resolve, error: RegistryError, world: World) -> Pin:
     config = docker.image_config(step.image) if step.config else None
     if config is None:
         return Pin(image=step.image)
-    return Pin(image=step.image, healthcheck=config.healthcheck, volumes=config.volumes)
+    return Pin(image=step.image, healthcheck=config[0], volumes=config[1])
 
 
 def read_pin(path: Path) -> Pin:
@@ -253,7 +254,8 @@ def read_pin(path: Path) -> Pin:
 # --- lock, render, merge, check ---------------------------------------------------------------------------------
 
 
-def _commit(path: Path) -> str | None:
+def read_commit(path: Path) -> str | None:
+    """The commit that a clone step left."""
     commit = msgspec.json.decode(files.read(path)).get("commit")
     return commit if isinstance(commit, str) else None
 
@@ -261,7 +263,7 @@ def _commit(path: Path) -> str | None:
 def _lock(step: Lock, world: World) -> None:
     images = {key: read_pin(world.path(path)) for key, path in step.images.items()}
     pins = {key: pin for key, pin in images.items() if pin.digest}
-    commits = {key: _commit(world.path(path)) for key, path in step.repositories.items()}
+    commits = {key: read_commit(world.path(path)) for key, path in step.repositories.items()}
     heads = {key: commit for key, commit in commits.items() if commit}
     for path, mine in ((step.output, True), (step.local_output, False)):
         target = world.path(path)
@@ -270,8 +272,9 @@ def _lock(step: Lock, world: World) -> None:
         new = lock.Lock(
             images=_entries(old.images, pins, step, mine), repositories=_entries(old.repositories, heads, step, mine)
         )
-        if text is not None or new.images or new.repositories:
-            files.write_if_changed(target, lock.dump(new))
+        files.write_if_changed(target, lock.dump(new))
+        if mine:
+            files.write_if_changed(world.path(step.copy), lock.dump(new))
 
 
 def _entries(old: Mapping[str, T], found: Mapping[str, T], step: Lock, mine: bool) -> dict[str, T]:
@@ -330,12 +333,3 @@ def _explained(error: CommandFailed, opened: Opened) -> HsmError:
     section = (*cause[:2], service.mode, *cause[2:])
     place = problem(opened.texts.all, section, "compose does not accept base and override together")
     return HsmError(f"{place}\n{error.message}", error.hint)
-
-
-def no_such(word: str, names: tuple[str, ...]) -> HsmError:
-    """A name that nobody has, with those that there are."""
-    import difflib
-
-    near = difflib.get_close_matches(word, names, n=1)
-    there = ", ".join(names) or "none"
-    return mistake(f'there is no "{word}"', f'did you mean "{near[0]}"? there are: {there}' if near else f"there are: {there}")

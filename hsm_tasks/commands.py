@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hsm_tasks.actions import World, read_pin
+from hsm_tasks.actions import World, hide_generated, read_pin
 from hsm_tasks.core import lock
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.model import Stack
 from hsm_tasks.core.plan import Build, Clone, Resolve, missing_entries
-from hsm_tasks.effects import compose, docker, files, git, sources
-from hsm_tasks.scene import Opened
-from hsm_tasks.workspace import LOCK
+from hsm_tasks.effects import compose, docker, files, git, guard, process, sources
+from hsm_tasks.scene import Opened, read_texts, stacks_of
+from hsm_tasks.workspace import LOCAL, LOCK
 
 
 def active(chosen: Chosen) -> tuple[str, ...]:
@@ -42,7 +45,7 @@ def clone_reason(step: Clone, world: World) -> str | None:
         return "update"
     if step.own or step.ask:
         return None
-    return None if git.is_checkout(world.path(step.directory)) else f"{step.directory} is not there"
+    return None if (world.path(step.directory) / ".git").exists() else f"{step.directory} is not there"
 
 
 def resolve_reason(step: Resolve, world: World) -> str | None:
@@ -99,6 +102,58 @@ def logs(opened: Opened, name: str | None, options: tuple[str, ...] = ()) -> int
 def shell(opened: Opened, name: str, words: tuple[str, ...] = ()) -> int:
     """A shell, or a program, in a service's container; its exit code."""
     return compose.shell(opened.project(), name, words)
+
+
+def passthrough(opened: Opened, words: tuple[str, ...]) -> int:
+    """`hsm compose …`: plain compose with the right files and project; its exit code."""
+    return compose.passthrough(opened.project(), words)
+
+
+def holding(folder: Path, command: str, say: Callable[[str], None]) -> AbstractContextManager[bool]:
+    """The workspace for one run alone."""
+    return guard.held(folder, command, say)
+
+
+def interrupt() -> None:
+    """Ends every program that a step has started."""
+    process.interrupt()
+
+
+def keep_switch(opened: Opened, say: Callable[[str], None]) -> None:
+    """Writes hsm.local.yaml, if the words of the command line changed it; and warns of what a switch leaves behind."""
+    local = opened.texts.local
+    path = opened.folder / LOCAL
+    if local is None or files.read_if_there(path) == local.text:
+        return
+    before, _ = stacks_of(read_texts(opened.workspace, opened.name))
+    for words in _left_behind(before, opened):
+        say(words)
+    hide_generated(opened)
+    files.write_if_changed(path, local.text)
+
+
+def _left_behind(before: Stack, opened: Opened) -> Iterator[str]:
+    """A sentence for each option that is left with data that nothing will find again."""
+    scene = opened.scene
+    for group in before.groups.values():
+        for name in set(group.selection) - set(scene.stack.groups[group.name].selection):
+            paths = () if group.profiles else _anonymous(name, opened)
+            if paths:
+                yield (
+                    f"{name} keeps {', '.join(paths)} only in anonymous volumes: a later switch back does not find "
+                    "that data again (give it a named volume in the compose file)"
+                )
+
+
+def _anonymous(name: str, opened: Opened) -> tuple[str, ...]:
+    """The paths in a service's container that only anonymous volumes hold, where no volume of it has a name."""
+    mounted = opened.scene.base.services.get(name, {}).get("volumes")
+    listed = [volume for volume in mounted if isinstance(volume, Mapping)] if isinstance(mounted, list) else []
+    if any(volume.get("source") for volume in listed):
+        return ()
+    pin = files.read_if_there(opened.state / "pins" / f"{name}.json")
+    own = read_pin(opened.state / "pins" / f"{name}.json").volumes if pin else None
+    return tuple(sorted({*(str(volume["target"]) for volume in listed), *(own or ())}))
 
 
 # --- the lock ------------------------------------------------------------------------------------------------------

@@ -75,8 +75,8 @@ def run(argv: Sequence[str], tasks: Sequence[Step], **session: Unpack[Session]) 
         return INTERRUPTED
     finally:
         loader.records.backend.dump()
-        if collecting:
-            gc.enable()
+        gc.unfreeze()
+        (gc.enable if collecting else gc.disable)()
     if loader.crash is not None:
         raise loader.crash
     return code

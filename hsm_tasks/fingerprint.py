@@ -111,7 +111,8 @@ def shown(path: str) -> str:
 class Fingerprint:
     """The one `uptodate` object of a task (doit would let two overwrite each other).
 
-    `parts`: all that the step depends on besides its file_dep, by value and by the name that a reason gives it.
+    `parts`: all that the step depends on besides its file_dep, by value and by the name that a reason gives it; or a
+    function that gives them when the step's turn has come.
     `outputs`: the files (not folders) that the step writes; each must exist when its action has ended.
     `extra`: asked last, in the main thread, for a reason of its own to run; None: none. If it raises HsmError the step
     runs, and meets the same trouble where it can say so.
@@ -123,12 +124,13 @@ class Fingerprint:
 
     def __init__(
         self,
-        parts: Mapping[str, Part],
+        parts: Mapping[str, Part] | Callable[[], Mapping[str, Part]],
         outputs: Sequence[Path | str] = (),
         extra: Callable[[], str | None] | None = None,
         settled: Callable[[], Mapping[str, Part]] | None = None,
     ) -> None:
-        self.parts = dict(parts)
+        self._later = parts if callable(parts) else None
+        self.parts: dict[str, Part] = {} if callable(parts) else dict(parts)
         self.outputs = tuple(str(path) for path in outputs)
         self.extra, self.settled = extra, settled
         self.reason = ""
@@ -139,7 +141,14 @@ class Fingerprint:
     def __repr__(self) -> str:
         return self.reason or "up to date"
 
+    def _look(self) -> None:
+        """Parts that only now can be known: what they are made of may be the work of an earlier step of this run."""
+        if self._later is not None:
+            self.parts, self._later = dict(self._later()), None
+            self._digests = {name: _part_digest(part) for name, part in self.parts.items()}
+
     def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
+        self._look()
         task.value_savers.append(self._values)
         self.renewed = False
         if "parts" in values:
@@ -187,6 +196,7 @@ class Fingerprint:
 
     def seal(self) -> None:
         """To be called when the action has ended, in its thread: what comes later is an edit by somebody else."""
+        self._look()
         late = self.settled() if self.settled else {}
         assert late.keys() <= self.parts.keys(), "what settles is a part"
         parts = {**self.parts, **late}

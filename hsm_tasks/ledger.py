@@ -20,7 +20,7 @@ from typing import Any, ParamSpec
 from doit.exceptions import BaseFail, DependencyError, TaskFailed, UnmetDependency
 
 from hsm_tasks.core.errors import HsmError, mistake
-from hsm_tasks.fingerprint import Records, fingerprint_of
+from hsm_tasks.fingerprint import Records, fingerprint_of, shown
 
 _SECONDS_TO_END = 3.0
 P = ParamSpec("P")
@@ -106,11 +106,13 @@ class Ledger:
 
     def started(self, task: Any) -> None:
         """In the step's own thread, before its actions: the reason goes to meta, the actions get their frame."""
-        gc.enable()
         if not is_step(task):
             for action in task.actions:
                 action.py_callable = guarded(action.py_callable)
             return
+        if not gc.isenabled():  # `run` turned it off
+            gc.freeze()  # what is there by now lives as long as the run: no need to search it
+            gc.enable()
         task.meta["reason"] = self.records.reasons.get(task.name, "asked for with -a")
         self.records.start(task)
         for number, action in enumerate(task.actions, 1):
@@ -121,6 +123,9 @@ class Ledger:
 
         @functools.wraps(action)
         def whole(*args: P.args, **kwargs: P.kwargs) -> object:
+            absent = sorted(path for path in task.file_dep if not Path(path).exists())
+            if absent:  # doit does not look where the step is stale anyway
+                raise HsmError(f"{shown(absent[0])} does not exist")
             result = action(*args, **kwargs)
             fingerprint = fingerprint_of(task)
             if last and fingerprint and result is not False and not isinstance(result, BaseFail):

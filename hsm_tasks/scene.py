@@ -91,8 +91,8 @@ def _with_includes(root: Path, folder: str, path: str, above: tuple[str, ...]) -
 
 def stacks_of(texts: Texts) -> tuple[Stack, Stack]:
     """(the stack of this machine, the stack as committed); ConfigError with every mistake."""
-    committed = load.load(texts.sources, None)
-    return (load.load(texts.sources, texts.local) if texts.local else committed), committed
+    committed = load.load(texts.sources, None, schema())
+    return (load.load(texts.sources, texts.local, schema()) if texts.local else committed), committed
 
 
 # --- the base ---------------------------------------------------------------------------------------------------
@@ -170,6 +170,7 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
     if wish.local:
         texts, stack = _with_local(texts, wish.local(texts, stack, base), workspace.stacks[name])
     chosen = _chosen(stack, base, texts)
+    names = wish.move if not wish.everything else frozenset(chosen.forms)
     committed_choice, _ = choose.choose(committed, base)
     scene = plan.Scene(
         stack=stack,
@@ -180,11 +181,12 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
         images=_image_values((stack, committed), base, base_files[0].parent, environ),
         lock=_lock(folder / LOCK, f"{workspace.stacks[name]}/{LOCK}"),
         local_lock=_lock(workspace.root / STATE / name / "local.lock", f"{STATE}/{name}/local.lock"),
+        last_lock=_lock(workspace.root / STATE / name / "last.lock", f"{STATE}/{name}/last.lock"),
         paths=_paths(workspace, name, folder, base_files),
         schema=schema(),
         base_digest=reading.digest,
-        compose=".".join(map(str, compose.version())),
-        move=wish.move,
+        compose=compose.identity(),
+        move=frozenset(chosen.stands_for(name) or name for name in names),
         everything=wish.everything,
         frozen=wish.frozen,
         project=stack.name or base.name,

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from hsm_tasks import actions, commands
+from hsm_tasks import __version__, actions, commands
 from hsm_tasks.actions import World, perform
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
-from hsm_tasks.engine import Fingerprint, Words, guarded
-from hsm_tasks.words import COMMANDS, NEEDS_NAME, SWITCHES
+from hsm_tasks.engine import Fingerprint, Words
+from hsm_tasks.starting import Start
+from hsm_tasks.words import COMMANDS, NEEDS_NAME
 
 Task = dict[str, Any]
 SYNC = ("lock", "check")
@@ -25,24 +26,24 @@ SYNC = ("lock", "check")
 def tasks(plan: Plan, world: World, words: Iterable[str] = ()) -> list[Task]:
     """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
     chosen = world.opened.scene.chosen
-    started = commands.Start(world, frozenset(words))
+    started = Start(world, frozenset(words))
     made = [_step(step, world, started) for step in plan.steps]
     frozen = world.opened.scene.frozen
     made += [*_groups(plan, chosen), *_commands(world, chosen), *([_frozen(world, plan)] if frozen else [])]
     return made
 
 
-def _step(step: Step, world: World, started: commands.Start) -> Task:
+def _step(step: Step, world: World, started: Start) -> Task:
     action = started.up if isinstance(step, Up) else partial(perform, step, world)
     return {
         "basename": label(step),
         "doc": _doc(step),
-        "actions": [(guarded(action), [step] if isinstance(step, Up) else [])],
-        "file_dep": [str(world.path(path)) for path in _inputs(step)],
-        "targets": [str(world.path(path)) for path in _outputs(step)],
+        "actions": [(action, [step] if isinstance(step, Up) else [])],
+        "file_dep": list(_inputs(step)),
+        "targets": list(_outputs(step)),
         "uptodate": [False] if isinstance(step, Up) else [_fingerprint(step, world)],
         "task_dep": list(_after(step, world)),
-        "clean": [(commands.clean, [[str(world.path(path)) for path in _disposable(step)]])],
+        "clean": [(commands.clean, [list(_disposable(step))])],
         "io": {"capture": False},
         "verbosity": 0,
         "meta": {"step": True},
@@ -89,7 +90,7 @@ def _inputs(step: Step) -> tuple[str, ...]:
 def _outputs(step: Step) -> tuple[str, ...]:
     match step:
         case Lock():
-            return (step.output, step.local_output)
+            return (step.output, step.local_output, step.copy)
         case Clone() | Resolve() | Render() | Merge() | Check():
             return (step.output,)
         case _:
@@ -98,7 +99,7 @@ def _outputs(step: Step) -> tuple[str, ...]:
 
 def _disposable(step: Step) -> tuple[str, ...]:
     """What `doit clean` may remove: never a checkout, never hsm.lock."""
-    return (step.local_output,) if isinstance(step, Lock) else _outputs(step)
+    return (step.local_output, step.copy) if isinstance(step, Lock) else _outputs(step)
 
 
 def _after(step: Step, world: World) -> tuple[str, ...]:
@@ -116,59 +117,65 @@ def _after(step: Step, world: World) -> tuple[str, ...]:
 
 
 def _fingerprint(step: Step, world: World) -> Fingerprint:
-    outputs = tuple(world.path(path) for path in _outputs(step))
+    outputs = _outputs(step)
     match step:
         case Clone():
-            return Fingerprint(_clone_parts(step), outputs, extra=partial(commands.clone_reason, step, world),
+            return Fingerprint(_clone_parts(step, world), outputs, extra=partial(commands.clone_reason, step, world),
                                settled=partial(_recorded, step, world))
         case Resolve():
-            return Fingerprint(_resolve_parts(step), outputs, extra=partial(commands.resolve_reason, step, world),
+            return Fingerprint(_resolve_parts(step, world), outputs, extra=partial(commands.resolve_reason, step, world),
                                settled=partial(_pinned, step, world))
         case Lock():
             return Fingerprint(_lock_parts(step), outputs)
         case Render():
             return Fingerprint(_render_parts(step), outputs)
         case Merge():
-            return Fingerprint({"name": step.project, "services": repr(step.fragments), "volumes": repr(step.volumes)},
-                               outputs)
+            return Fingerprint(_merge_parts(step), outputs)
         case Check():
-            return Fingerprint({"base": step.base, "compose": Words(step.compose)}, outputs)
+            return Fingerprint({"base": step.base, "compose": step.compose}, outputs)
         case Build():
-            return Fingerprint(commands.build_parts(step, world), outputs,
+            return Fingerprint(partial(commands.build_parts, step, world), outputs,
                                extra=partial(commands.build_reason, step, world))
         case Up():
             raise AssertionError("what runs is asked of the engine, each time")
 
 
-def _clone_parts(step: Clone) -> dict[str, Any]:
+def words(text: str) -> Words:
+    """A part that may be shown in a reason."""
+    return Words(text, text)
+
+
+def _clone_parts(step: Clone, world: World) -> dict[str, Any]:
     repository = step.repository
     return {
         "url": repository.url,
-        "ref": Words(repository.ref),
+        "ref": words(repository.ref),
         "path": step.directory,
         "submodules": repr(repository.submodules),
         "kind": repr((step.own, step.ask)),
-        "locked commit": step.locked,
+        "locked commit": _recorded(step, world)["locked commit"] if step.pending else step.locked,
     }
 
 
 def _recorded(step: Clone, world: World) -> Mapping[str, Any]:
     """The commit that hsm.lock will name once `lock` has run: it must not make the step stale again."""
-    return {"locked commit": None if step.own else actions.read_commit(world.path(step.output))}
+    path = world.path(step.output)
+    return {"locked commit": actions.read_commit(path) if path.exists() and not step.own else None}
 
 
-def _resolve_parts(step: Resolve) -> dict[str, Any]:
+def _resolve_parts(step: Resolve, world: World) -> dict[str, Any]:
     return {
-        "image": Words(step.image),
-        "version": Words(step.version or "none"),
+        "image": words(step.image),
+        "version": words(step.version or "none"),
         "config": repr(step.config),
-        "locked digest": _entry(step.locked),
+        "locked digest": _pinned(step, world)["locked digest"] if step.pending else _entry(step.locked),
     }
 
 
 def _pinned(step: Resolve, world: World) -> Mapping[str, Any]:
     """As for a clone: the entry that this very step will have caused."""
-    pin = actions.read_pin(world.path(step.output))
+    path = world.path(step.output)
+    pin = actions.read_pin(path) if path.exists() else Pin(image=step.image)
     return {"locked digest": _entry(pin) if pin.digest else None}
 
 
@@ -185,8 +192,13 @@ def _lock_parts(step: Lock) -> dict[str, Any]:
     }
 
 
+def _merge_parts(step: Merge) -> dict[str, Any]:
+    parts = {"name": words(step.project), "services": repr(step.fragments), "volumes": repr(step.volumes)}
+    return parts | {"hsm": words(__version__)}
+
+
 def _render_parts(step: Render) -> dict[str, Any]:
-    parts: dict[str, Any] = {"mode": Words(step.mode)}
+    parts: dict[str, Any] = {"mode": words(step.mode), "hsm": words(__version__)}
     for key, value in (step.draft or {}).items():
         parts[key] = repr(value)
     return parts | {"mounts": repr(step.mounts)}
@@ -199,7 +211,7 @@ def _command(name: str, doc: str, after: Iterable[str] = (), action: Callable[[]
     return {
         "basename": name,
         "doc": doc,
-        "actions": [(guarded(action), [])] if action else None,
+        "actions": [(action, [])] if action else None,
         "task_dep": list(after),
         "uptodate": [False] if action else [],
         "io": {"capture": False},
@@ -214,17 +226,13 @@ def _groups(plan: Plan, chosen: Chosen) -> Iterator[Task]:
     yield _command("sync", COMMANDS["sync"], SYNC)
     yield _command("up", COMMANDS["up"], [f"up:{name}" for name in active])
     yield _command("build", COMMANDS["build"], [*SYNC, *builds])
-    for name, steps in (("clone", plan.clones), ("resolve", plan.resolves), ("render", plan.renders)):
-        yield _command(f"_{name}", f"every {name} step", [label(step) for step in steps])
 
 
 def _commands(world: World, chosen: Chosen) -> Iterator[Task]:
     running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
     yield _command("down", COMMANDS["down"], (), partial(commands.down, world))
     yield _command("update", COMMANDS["update"], SYNC, partial(commands.report_update, world))
-    for head in ("status", "stacks", "logs"):
-        yield _command(head, COMMANDS[head], (), partial(commands.ask, head, world))
-    for head in NEEDS_NAME:
+    for head in (*NEEDS_NAME, "status", "stacks", "logs"):
         yield _command(head, COMMANDS[head])
     for name in running:
         yield from _about(name, world)
@@ -233,9 +241,8 @@ def _commands(world: World, chosen: Chosen) -> Iterator[Task]:
 
 
 def _about(name: str, world: World) -> Iterator[Task]:
-    for head, action in (("stop", commands.stop), ("restart", commands.restart), ("logs", commands.logs)):
+    for head, action in (("stop", commands.stop), ("restart", commands.restart)):
         yield _hidden(_command(f"{head}:{name}", "", (), partial(action, world, name)))
-    yield _hidden(_command(f"sh:{name}", "", (), partial(commands.shell, world, name)))
     yield _hidden(_command(f"update:{name}", "", SYNC, partial(commands.report_update, world)))
 
 
@@ -260,4 +267,12 @@ def _frozen(world: World, plan: Plan) -> Task:
     return _command("_frozen", "hsm.lock must not change", (), partial(commands.refuse_new_entries, world))
 
 
-assert set(SWITCHES) <= set(COMMANDS)
+def name(task: Task) -> str:
+    """The name of a task as people type it."""
+    return f"{task['basename']}:{task['name']}" if "name" in task else str(task["basename"])
+
+
+def is_step_name(text: str) -> bool:
+    """Whether a task of this name would be a step."""
+    head, _, rest = text.partition(":")
+    return bool(rest) and head in ("clone", "resolve", "render", "build", "up")

@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 NAMESPACES = ("network_mode", "ipc", "pid")
 
 
-class Finding(Frozen):
+class Finding(Frozen, frozen=True, kw_only=True):
     """A mistake that shows only beside the base: the key path in hsm.yaml, what is wrong, what would be right."""
 
     path: Path
@@ -26,7 +26,7 @@ class Finding(Frozen):
     hint: str = ""
 
 
-class Form(Frozen):
+class Form(Frozen, frozen=True, kw_only=True):
     """One service as it is to run.
 
     `mode` is "base" for a service that hsm.yaml does not name and "off" for an option that is not selected. `image`
@@ -53,7 +53,7 @@ class Form(Frozen):
         return {"dev": self.service.dev.keys, "prod": self.service.prod.keys}.get(self.mode, {})
 
 
-class Chosen(Frozen):
+class Chosen(Frozen, frozen=True, kw_only=True):
     """What runs. `targets` maps a name that is no running service to the one that answers for it, or None: nobody.
 
     `groups` maps each 1-of-N group, by its alias or else its name, to the chosen option. `oneshots` are services whose

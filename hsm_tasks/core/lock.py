@@ -34,6 +34,7 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 # Text to every reader of YAML, although it begins with a digit: the usual tag.
 _PLAIN_VERSION: Final = re.compile(r"[0-9]+(\.[0-9]+){2,}(-[A-Za-z][A-Za-z0-9.]*)?")
 _LONGEST_KEY: Final = 1000  # YAML wants "? " before longer ones
+_VALUES: Final = frozenset({"tag", "digest", "commit"})
 _DELETE: Final = "delete the entry: the next sync writes it anew"
 
 
@@ -70,7 +71,7 @@ def parse(text: str, filename: str) -> Lock:
     _check_version(tree, source)
     raw = _form(tree, source)
     problems = [
-        problem([source], path, message, _DELETE)
+        problem([source], path, message, _DELETE, key=path[-1] not in _VALUES)
         for path, message in (*_wrong_images(raw.images or {}), *_wrong_commits(raw.repositories or {}))
     ]
     if problems:

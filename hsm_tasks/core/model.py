@@ -22,7 +22,7 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all values here: equal when their fields are equal."""
 
 
-class Repository(Frozen):
+class Repository(Frozen, frozen=True, kw_only=True):
     """Where the sources of a service are.
 
     `url` is as in hsm.yaml; a relative one is relative to the folder of hsm.yaml, also when an included file named it.
@@ -42,7 +42,7 @@ class Repository(Frozen):
         return f"{self.url} {self.ref}"
 
 
-class Limits(Frozen):
+class Limits(Frozen, frozen=True, kw_only=True):
     """What a service may use: compose's words for memory ("256M") and cpus ("0.50"), and a number of processes."""
 
     memory: str | None = None
@@ -50,7 +50,7 @@ class Limits(Frozen):
     pids: int | None = None
 
 
-class Dev(Frozen):
+class Dev(Frozen, frozen=True, kw_only=True):
     """How a service runs from its sources. Host paths in `build`, `volumes`, `watch`, `rebuild` are relative to the
     checkout; `keys` are all other compose keys (environment and ports among them), as written."""
 
@@ -61,7 +61,7 @@ class Dev(Frozen):
     keys: Keys = {}
 
 
-class Prod(Frozen):
+class Prod(Frozen, frozen=True, kw_only=True):
     """How a service runs from an image. `image` may hold ${VARIABLES}; `version` is a range over its tags."""
 
     image: str | None = None
@@ -71,7 +71,7 @@ class Prod(Frozen):
     keys: Keys = {}
 
 
-class Service(Frozen):
+class Service(Frozen, frozen=True, kw_only=True):
     """A service that hsm.yaml names; `dev` and `prod` have the defaults merged in."""
 
     name: str
@@ -82,14 +82,14 @@ class Service(Frozen):
     oneshot: bool = False
 
 
-class Option(Frozen):
+class Option(Frozen, frozen=True, kw_only=True):
     """One alternative of a group: a service, or a profile of the base. `consumers`: service → compose keys for it."""
 
     name: str
     consumers: Mapping[str, Keys] = {}
 
 
-class Group(Frozen):
+class Group(Frozen, frozen=True, kw_only=True):
     """Alternatives. `profiles`: the options are profiles. `alias` only with 1-of-N, where one is selected."""
 
     name: str
@@ -105,7 +105,7 @@ class Group(Frozen):
         return tuple(option.name for option in self.options)
 
 
-class Stack(Frozen):
+class Stack(Frozen, frozen=True, kw_only=True):
     """hsm.yaml with its includes, with or without hsm.local.yaml over it.
 
     `compose`: None where hsm.yaml does not say; one path (whose override file beside it counts) or a list (exactly
@@ -119,7 +119,7 @@ class Stack(Frozen):
     groups: Mapping[str, Group]
 
 
-class Base(Frozen):
+class Base(Frozen, frozen=True, kw_only=True):
     """The user's own compose files, as compose reads them: nothing interpolated, no path resolved.
 
     `name` is the project name that compose would take, `root` the folder that relative paths are relative to, seen from
@@ -133,7 +133,7 @@ class Base(Frozen):
     root: str = "."
 
 
-class Settings(Frozen):
+class Settings(Frozen, frozen=True, kw_only=True):
     """`[tool.hsm]` of pyproject.toml."""
 
     stack: str | None = None
@@ -145,7 +145,7 @@ class Settings(Frozen):
     targets: Mapping[str, Mapping[str, str]] = {}
 
 
-class Pin(Frozen):
+class Pin(Frozen, frozen=True, kw_only=True):
     """What a reference means: written by a resolve step, kept in hsm.lock.
 
     `image` is what goes into the override: `name:tag@sha256:…`, or the reference as written where only the engine

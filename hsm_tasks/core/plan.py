@@ -26,6 +26,7 @@ class Clone:
     """Brings a checkout. `ask` alone: only the commit is asked for, because hsm.lock wants it and nobody here does.
 
     `own` is a person's own checkout: looked at, never changed. `move` lets a clean checkout follow (update, frozen).
+    `pending`: hsm.lock has no entry yet because no lock step has run since, not because somebody took it out.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Clone:
     ask: bool = False
     move: bool = False
     frozen: bool = False
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +59,15 @@ class Resolve:
     needed: bool = True
     move: bool = False
     frozen: bool = False
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """Writes hsm.lock (`committed`: key → file that says it) and, for what only this machine asks for, local.lock.
 
-    `known` are the keys that hsm.yaml names at all; others are dropped by an update of everything (`drop`).
+    `known` are the keys that hsm.yaml names at all; others are dropped by an update of everything (`drop`). `copy` is
+    what hsm.lock was when it was last written here.
     """
 
     images: Mapping[str, str]
@@ -71,6 +75,7 @@ class Lock:
     committed: frozenset[str]
     output: str
     local_output: str
+    copy: str
     known: frozenset[str] = frozenset()
     drop: bool = False
     name: str = "lock"
@@ -202,7 +207,7 @@ class Scene:
     """All that a plan is made of. `stack` has hsm.local.yaml in it, `committed` has not; likewise the two choices.
 
     `images` maps a reference as written to its value (variables put in). `move` are the services whose pins are to
-    move (an update); `everything` says that the update names none.
+    move (an update); `everything` says that the update names none. `last_lock` is hsm.lock as it was last written here.
     """
 
     stack: Stack
@@ -213,6 +218,7 @@ class Scene:
     images: Mapping[str, str]
     lock: Locked
     local_lock: Locked
+    last_lock: Locked
     paths: Paths
     schema: Schema
     base_digest: str
@@ -311,6 +317,7 @@ def _clone(scene: Scene, name: str, repository: Repository, *, ask: bool = False
         ask=ask,
         move=move,
         frozen=scene.frozen,
+        pending=locked is None and repository.key not in scene.last_lock.repositories,
     )
 
 
@@ -363,6 +370,7 @@ def _resolve(scene: Scene, name: str, form: Form, *, needed: bool = True) -> Res
         needed=needed,
         move=move,
         frozen=scene.frozen,
+        pending=locked is None and key not in scene.last_lock.images,
     )
 
 
@@ -378,6 +386,7 @@ def _lock(scene: Scene, clones: tuple[Clone, ...], resolves: tuple[Resolve, ...]
         committed=frozenset(committed | kept),
         output=posixpath.join(scene.paths.stack, "hsm.lock"),
         local_output=f"{scene.paths.state}/local.lock",
+        copy=f"{scene.paths.state}/last.lock",
         known=frozenset(named),
         drop=scene.everything,
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hsm_tasks.core import mounts, references
 from hsm_tasks.core.choose import Chosen, Form
-from hsm_tasks.core.model import Limits, Pin
+from hsm_tasks.core.model import Limits, Pin, Tree
 from hsm_tasks.core.references import Condition
 from hsm_tasks.core.scalars import Schema, typed
 from hsm_tasks.core.yamltext import Override, Reset, dump
@@ -77,7 +78,7 @@ def open_pins(draft: object) -> frozenset[str]:
             return frozenset()
 
 
-def _fill(value: object, pins: Mapping[str, Pin]) -> object:
+def _fill(value: Any, pins: Mapping[str, Pin]) -> Any:
     match value:
         case Pinned():
             return pins[value.service].image
@@ -139,7 +140,7 @@ def _dev(form: Form, site: Site) -> dict[str, object]:
         build = typed({"build": mounts.build(dev.build or {}, site.checkout)}, site.schema)["build"]
         keys["build"] = Override(build) if "build" in below else build
     if dev.watch:
-        watch = [mounts.watch(rule, site.checkout) for rule in dev.watch]
+        watch: list[Tree] = [mounts.watch(rule, site.checkout) for rule in dev.watch]
         develop = typed({"develop": {"watch": watch}}, site.schema)["develop"]
         keys["develop"] = Override(develop) if "develop" in below else develop
     return keys

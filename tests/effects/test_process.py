@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
 import signal
 import subprocess
 import sys
@@ -15,6 +12,7 @@ import pytest
 
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.effects import process
+from tests.support.terminal import under_a_terminal
 
 PYTHON = sys.executable
 
@@ -105,25 +103,6 @@ def test_a_program_has_no_terminal_to_ask_on() -> None:
     said = under_a_terminal([PYTHON, "-c", code])
     assert "Done(code=0" not in said
     assert "/dev/tty" in said
-
-
-def under_a_terminal(argv: list[str], press: bytes = b"", when: str = "") -> str:
-    """Run a program that has a terminal; press a key when it has said a word."""
-    ours, theirs = pty.openpty()
-    take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
-    with subprocess.Popen(
-        [PYTHON, "-c", take, *argv], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ):
-        os.close(theirs)
-        said = b""
-        with contextlib.suppress(OSError):  # so linux says that the other end has gone
-            while part := os.read(ours, 4096):
-                said += part
-                if press and when.encode() in said:
-                    os.write(ours, press)
-                    press = b""
-    os.close(ours)
-    return said.decode()
 
 
 def test_stream_hands_on_each_line_as_it_comes() -> None:

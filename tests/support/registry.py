@@ -3,7 +3,7 @@
     with RegistryServer() as registry:
         registry.push("acme/api", "1.4", config={"Cmd": ["true"]})
         image = busybox_image({"www/index.html": b"hello"}, cmd=["httpd", "-f", "-h", "/www"])
-        registry.push("acme/web", "2.1", config=image.config, layers=image.layers)   # docker run HOST/acme/web:2.1
+        registry.push("acme/web", "2.1", config=image.config, layers=image.layers)  # docker run HOST/acme/web:2.1
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -108,7 +109,8 @@ class RegistryServer:
             settings["auth"] = {"htpasswd": {"realm": "tests", "path": str(self._folder / "htpasswd")}}
         (self._folder / "config.yml").write_text(json.dumps(settings))  # JSON is YAML
         with (self._folder / "access.log").open("wb") as access, (self._folder / "errors.log").open("wb") as errors:
-            command = ["docker-registry", "serve", str(self._folder / "config.yml")]
+            program = os.environ.get("HSM_DOCKER_REGISTRY") or "docker-registry"
+            command = [program, "serve", str(self._folder / "config.yml")]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=access, stderr=errors)
         for _ in range(500):
             if self._process.poll() is not None:
@@ -141,8 +143,8 @@ class RegistryServer:
         oci: bool = False,
         media_type: bool = True,
     ) -> str:
-        """The digest of what the tag names then. With `platforms` ("linux/arm64") that is an index of one image each, and
-        of an attestation each if it is OCI, as buildx makes them. `media_type`: whether an OCI manifest has its own."""
+        """The digest of what the tag names then. With `platforms` ("linux/arm64") that is an index of one image each,
+        and of an attestation each if it is OCI, as buildx makes them. `media_type`: whether an OCI manifest has it."""
         image, kind = Image(dict(config), tuple(layers) or (_tar({}),)), OCI if oci else DOCKER
         if not platforms:
             body = self._upload(repository, image, "linux/amd64", kind)
@@ -225,7 +227,7 @@ def busybox_image(
 
 @functools.cache
 def _busybox_layer() -> bytes:
-    program = shutil.which("busybox")
+    program = shutil.which(os.environ.get("HSM_BUSYBOX") or "busybox")
     if program is None:
         raise RuntimeError("busybox is not there (the package busybox-static)")
     applets = subprocess.run([program, "--list"], check=True, capture_output=True, text=True).stdout.split()

@@ -1,0 +1,247 @@
+"""`hsm …`, and `doit …` too: both doors lead to `main`, so both understand the same words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from hsm_tasks import __version__, commands, report, status, tables, workspace
+from hsm_tasks.actions import World
+from hsm_tasks.core.errors import ConfigError, HsmError, mistake
+from hsm_tasks.scene import Opened, Wish, open_stack
+from hsm_tasks.switch import switched
+from hsm_tasks.words import COMMANDS, SWITCHES, Word, bare, resolve, there_are
+from hsm_tasks.workspace import STATE, Workspace
+
+ASKING = ("list", "info", "tabcompletion")
+TAKES_ALL = ("status", "stacks", "logs", "sh", "compose")
+VARIABLES = ("stack", "frozen")
+USAGE = """\
+usage: hsm [OPTIONS] [WORD…] [stack=NAME] [frozen=yes]
+       doit … does the same where a dodo.py is
+
+Words:"""
+USAGE_END = """\
+doit's own commands: list, info STEP, forget, clean, help WORD. Options of a run: -n JOBS, --continue, -a, -v0.
+Exit codes: 0 done, 1 a step failed, 2 a bug in hsm, 3 hsm.yaml, the settings or the command line is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command line, taken apart: doit's command and its options, `name=value` words, and the words that remain."""
+
+    command: str
+    options: tuple[str, ...]
+    words: tuple[Word, ...]
+    rest: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def first(self) -> Word:
+        """The first word; `sync` where there is none."""
+        return self.words[0] if self.words else Word("sync")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether hsm.lock must not change."""
+        value = self.variables.get("frozen", "no")
+        if value not in ("yes", "no"):
+            raise mistake(f'frozen={value}: neither "yes" nor "no"')
+        return value == "yes"
+
+
+def console() -> None:
+    """The program `hsm`."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs a command line in the current folder; the exit code is doit's: 0 done, 1 failed, 2 a bug, 3 a mistake."""
+    try:
+        return _main(list(argv))
+    except HsmError as error:
+        report.say(report.explain(error))
+        return 3
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        report.say(report.explain(error))
+        return 2
+
+
+def _main(argv: list[str]) -> int:
+    if argv[:1] == ["--version"]:
+        print(__version__)
+        return 0
+    here = workspace.find(Path.cwd())
+    os.chdir(here.root)
+    line = parse(["help", *argv[1:]] if argv[:1] in (["--help"], ["-h"]) else argv)
+    if line.command == "help":
+        return _help(line)
+    if line.command == "run" and line.first.head == "stacks":
+        return _stacks(here, line)
+    try:
+        name = here.pick(line.variables.get("stack"), os.environ)
+    except ConfigError:
+        if line.command == "list" and not line.variables.get("stack"):
+            print(_commands())
+            return 0
+        raise
+    return _with_stack(here, name, line)
+
+
+def parse(argv: Sequence[str]) -> Line:
+    """Takes a command line apart. Options may stand before and behind the words."""
+    from hsm_tasks import engine
+
+    variables = dict(arg.split("=", 1) for arg in argv if _is_variable(arg))
+    unknown = sorted(set(variables) - set(VARIABLES))
+    if unknown:
+        raise mistake(f'"{unknown[0]}={variables[unknown[0]]}" says nothing to hsm', f"known: {', '.join(VARIABLES)}")
+    command, options, rest = engine.split([arg for arg in argv if not _is_variable(arg)])
+    takes_all = command == "run" and rest[:1] and Word.parse(rest[0]).head in TAKES_ALL
+    if takes_all:
+        return Line(command, tuple(options), (Word.parse(rest[0]),), tuple(rest[1:]), variables)
+    late, words = _split_all(command, rest)
+    return Line(command, (*options, *late), tuple(Word.parse(word) for word in words), (), variables)
+
+
+def _is_variable(arg: str) -> bool:
+    return "=" in arg and not arg.startswith("-")
+
+
+def _split_all(command: str, rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Options that stand among the words, and the words."""
+    from hsm_tasks import engine
+
+    options: list[str] = []
+    words: list[str] = []
+    waiting = list(rest)
+    while waiting:
+        words.append(waiting.pop(0))
+        _, found, waiting = engine.split([command, *waiting])
+        options += found
+    return options, words
+
+
+# --- what needs no stack -----------------------------------------------------------------------------------------
+
+
+def _commands() -> str:
+    return tables.columns([(name, text) for name, text in sorted(COMMANDS.items())])
+
+
+def _help(line: Line) -> int:
+    if line.words:
+        head = line.words[0].head
+        if head not in COMMANDS:
+            raise there_are(head, COMMANDS)
+        print(f"{head}: {COMMANDS[head]}")
+        return 0
+    print(f"{USAGE}\n\n{_commands()}\n\n{USAGE_END}")
+    return 0
+
+
+def _stacks(here: Workspace, line: Line) -> int:
+    gathered = status.stacks(here, os.environ, line.variables.get("stack"))
+    print(json.dumps(gathered, indent=2) if _wants_json(line) else tables.stacks(gathered))
+    return 0
+
+
+def _wants_json(line: Line) -> bool:
+    unknown = [arg for arg in line.rest if arg != "--json"]
+    if unknown:
+        raise mistake(f'{line.first.head} does not know "{unknown[0]}"', "it takes --json")
+    return "--json" in line.rest
+
+
+# --- what is about a stack ---------------------------------------------------------------------------------------
+
+
+def _with_stack(here: Workspace, name: str, line: Line) -> int:
+    if line.command in ASKING or (line.command == "run" and line.first.head in TAKES_ALL):
+        return _ask(here, name, line)
+    state = here.root / STATE
+    if not state.is_dir():
+        open_stack(here, name, os.environ, _wish(line))  # a mistake is told before anything is written
+    with commands.holding(state, " ".join(("doit", *map(str, line.words))), report.say):
+        return _run(here, name, line)
+
+
+def _ask(here: Workspace, name: str, line: Line) -> int:
+    """Questions take no lock."""
+    opened = open_stack(here, name, os.environ)
+    head = line.first.head
+    if line.command != "run":
+        return _run_doit(opened, line)
+    if head == "status":
+        gathered = status.status(opened)
+        print(json.dumps(gathered, indent=2) if _wants_json(line) else tables.status(gathered))
+        return 0
+    if head == "compose":
+        return commands.passthrough(opened, line.rest)
+    service = _service(line.first, opened)
+    return commands.shell(opened, service, line.rest) if head == "sh" else commands.logs(opened, service, line.rest)
+
+
+def _service(word: Word, opened: Opened) -> str:
+    chosen = opened.scene.chosen
+    running = [name for name, form in chosen.forms.items() if form.mode != "off"]
+    if not word.name:
+        if word.head == "logs":
+            return ""
+        raise bare(word, running)
+    service = chosen.stands_for(word.name)
+    if service is None or service not in running:
+        raise there_are(str(word), [f"{word.head}:{name}" for name in running])
+    return service
+
+
+def _wish(line: Line) -> Wish:
+    updates = [word for word in line.words if word.head == "update"]
+    everything = any(not word.name for word in updates)
+    return Wish(
+        local=partial(switched, line.words) if any(word.head in SWITCHES for word in line.words) else None,
+        move=frozenset(word.name for word in updates if word.name),
+        everything=everything,
+        frozen=line.frozen,
+    )
+
+
+def _run(here: Workspace, name: str, line: Line) -> int:
+    opened = open_stack(here, name, os.environ, _wish(line))
+    commands.keep_switch(opened, report.say)
+    return _run_doit(opened, line)
+
+
+def _run_doit(opened: Opened, line: Line) -> int:
+    from hsm_tasks import engine, tasks
+    from hsm_tasks.core.plan import plan
+
+    world = World(opened, report.progress, report.say)
+    made = plan(opened.scene)
+    graph = tasks.tasks(made, world, map(str, line.words))
+    names = [tasks.name(task) for task in graph]
+    selected = resolve(line.words, names, opened.scene.chosen)
+    graph = tasks.tasks(made, world, selected)
+    return engine.run(
+        [line.command, *line.options, *selected],
+        graph,
+        state_file=opened.state / "state.db",
+        reporter=report.Reporter,
+        jobs=opened.workspace.settings.jobs,
+        default_tasks=("sync",),
+        on_interrupt=commands.interrupt,
+        gone=tasks.is_step_name,
+    )

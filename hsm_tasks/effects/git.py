@@ -1,0 +1,218 @@
+"""What we ask of git.
+
+A checkout is made whole or not at all, and work in it is never touched: nothing here pulls, resets, cleans, stashes,
+forces, or switches a branch under its user. What is fetched goes to where git itself keeps it (refs/remotes/origin), or
+below refs/hsm/ when git has no place for it.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hsm_tasks.core.errors import GitError
+from hsm_tasks.effects import gitrefs
+from hsm_tasks.effects.gitcall import Progress, ask, environment, quiet, refusal, scrub, talk
+from hsm_tasks.effects.gitlocal import CheckoutState, count, exclude, not_ignored, state, top_level
+from hsm_tasks.effects.gitrefs import Place, Server
+from hsm_tasks.effects.process import Done
+
+__all__ = [
+    "Advance",
+    "CheckoutState",
+    "advance",
+    "clone",
+    "exclude",
+    "fetch_commit",
+    "not_ignored",
+    "remote_commit",
+    "state",
+    "top_level",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What became of a checkout. `commit`: where it should be; `before`: where it was; `reason`: why it was kept."""
+
+    kind: Literal["current", "moved", "kept"]
+    commit: str
+    before: str | None
+    reason: str = ""
+
+
+def clone(
+    url: str,
+    directory: Path,
+    *,
+    ref: str,
+    commit: str | None = None,
+    submodules: bool = False,
+    progress: Progress = quiet,
+    stall: float | None = None,
+) -> str:
+    """Make a checkout of `ref` at the locked commit (None: the newest), and return the commit.
+
+    It is made beside its place and moved there when it is whole. What a killed run left beside it is removed first.
+    """
+    server = gitrefs.server(url, ref, commit, progress, stall)
+    directory = directory.absolute()
+    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        raise GitError(f"{directory} is there already, and it is not empty", "move it away, then run it again")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    _remove_dead(directory)
+    beside = directory.with_name(f".{directory.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")
+    try:
+        place = _clone_into(beside, server, ref, commit)
+        if submodules:
+            _update_submodules(beside, server)
+        beside.rename(directory)
+    except OSError as error:
+        raise GitError(f"{directory} can not be made: {error.strerror}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return place.commit
+
+
+def _clone_into(directory: Path, server: Server, ref: str, commit: str | None) -> Place:
+    # two commands: a dead server shows by its silence, a checkout with slow filters (git-lfs) may be silent for long
+    arguments = ("clone", "--progress", "--no-checkout", "--origin", "origin", "--", server.url, str(directory))
+    done = server.call(*arguments)
+    if done.code:
+        raise refusal(arguments, done, f"can not clone {scrub(server.url)}")
+    first = gitrefs.symbolic(directory, "HEAD")
+    place = gitrefs.known(directory, ref) or gitrefs.newest(directory, server, ref)
+    if commit is not None:
+        place = Place(place.branch, gitrefs.locked_commit(directory, server, ref, commit))
+    target = ("-B", place.branch) if place.branch else ("--detach",)
+    _do(directory, "checkout", "--quiet", "--progress", *target, place.commit, progress=server.progress)
+    if place.branch:
+        _do(directory, "branch", "--quiet", f"--set-upstream-to=origin/{place.branch}", place.branch)
+    if first and first != place.branch:  # clone makes the default branch; a person who asked for another has one only
+        ask("branch", "--quiet", "-D", first, at=directory)
+    return place
+
+
+def remote_commit(url: str, ref: str, *, stall: float | None = None) -> str:
+    """The commit that a branch, a tag or HEAD of the server is at. A full commit is returned as it is."""
+    return gitrefs.ask_server(gitrefs.server(url, ref, stall=stall), ref)
+
+
+def advance(
+    directory: Path,
+    *,
+    url: str,
+    ref: str,
+    commit: str | None = None,
+    submodules: bool = False,
+    progress: Progress = quiet,
+    stall: float | None = None,
+) -> Advance:
+    """Move a checkout to where the server has `ref` now (or to the locked commit), if no work is in the way."""
+    server = gitrefs.server(url, ref, commit, progress, stall)
+    here = _checkout(directory)
+    place = _locked(directory, server, ref, commit) if commit else gitrefs.newest(directory, server, ref)
+    if here.commit == place.commit:
+        if submodules and not here.changed and _missing_submodules(directory):
+            _update_submodules(directory, server)
+        return Advance("current", place.commit, here.commit)
+    reason = _in_the_way(directory, here, place, ref) or _move(directory, place, progress)
+    if reason:
+        return Advance("kept", place.commit, here.commit, reason)
+    if submodules:
+        _update_submodules(directory, server)
+    return Advance("moved", place.commit, here.commit)
+
+
+def fetch_commit(directory: Path, *, url: str, ref: str, stall: float | None = None) -> str:
+    """What the server has under `ref` now, fetched into the checkout; nothing in it moves."""
+    server = gitrefs.server(url, ref, stall=stall)
+    _checkout(directory)
+    return gitrefs.newest(directory, server, ref).commit
+
+
+def _in_the_way(directory: Path, here: CheckoutState, place: Place, ref: str) -> str:
+    """Why a checkout stays as it is; "" where it may move. Stashes and untracked files survive a move."""
+    if here.operation or here.conflicts or here.changed:
+        return here.unfinished
+    if here.commit is None:
+        return "it has no commit yet"
+    if place.branch is None:
+        if here.branch:
+            return f"it is on the branch {here.branch}, and {ref} is none"
+        return "" if gitrefs.held(directory) else "it is at a commit that is on no branch"
+    if here.branch != place.branch:
+        where = f"on the branch {here.branch}" if here.branch else "on no branch (HEAD is detached)"
+        return f"it is {where}, and not on {place.branch}"
+    counts = _do(directory, "rev-list", "--left-right", "--count", f"HEAD...{place.commit}").out.split()
+    ours, theirs = map(int, counts)
+    if ours and theirs:
+        return f"it has diverged from {place.commit[:12]}: {count(ours, 'commit')} here, {theirs} there"
+    return f"it is {count(ours, 'commit')} ahead of {place.commit[:12]}" if ours else ""
+
+
+def _move(directory: Path, place: Place, progress: Progress) -> str:
+    """Move HEAD forward; git's own words where it refuses, as it does rather than overwrite a file."""
+    how = ("merge", "--quiet", "--progress", "--ff-only") if place.branch else ("checkout", "--quiet", "--detach")
+    arguments = ("-C", str(directory), *how, place.commit)
+    done = talk(arguments, environment(directory, hooks=True), progress=progress)
+    return "; ".join(line.strip() for line in done.err.splitlines()) or "git refuses" if done.code else ""
+
+
+def _locked(directory: Path, server: Server, ref: str, commit: str) -> Place:
+    """The locked commit, from the checkout itself if it has it: no server then."""
+    known = gitrefs.known(directory, ref)
+    if known and (there := gitrefs.commit_of(directory, commit)):
+        return Place(known.branch, there)
+    branch = gitrefs.newest(directory, server, ref).branch
+    return Place(branch, gitrefs.locked_commit(directory, server, ref, commit))
+
+
+def _checkout(directory: Path) -> CheckoutState:
+    here = state(directory)
+    if not here.is_repository:
+        raise GitError(f"{directory} is not a checkout of git", "move it away, then run it again")
+    return here
+
+
+def _do(directory: Path, *arguments: str, progress: Progress = quiet) -> Done:
+    """What must not fail, and needs no server (but perhaps a filter such as git-lfs, which may take its time)."""
+    done = talk(("-C", str(directory), *arguments), environment(directory), progress=progress)
+    if done.code:
+        raise refusal(arguments, done, f"git can not go on in {directory}")
+    return done
+
+
+def _missing_submodules(directory: Path) -> bool:
+    done = ask("submodule", "status", "--recursive", at=directory)
+    return any(line.startswith("-") for line in done.out.splitlines())
+
+
+def _update_submodules(directory: Path, server: Server) -> None:
+    arguments = ("submodule", "update", "--init", "--recursive", "--progress")
+    done = server.call(*arguments, at=directory, submodules=True)
+    if done.code:
+        raise refusal(arguments, done, f"can not fetch the submodules of {scrub(server.url)}")
+
+
+def _remove_dead(directory: Path) -> None:
+    """Remove what clones of killed runs left beside the checkout; the name says which process made it."""
+    for left in directory.parent.glob(f".{glob.escape(directory.name)}.*-*.tmp"):
+        pid = left.name[len(directory.name) + 2 :].partition("-")[0]
+        if pid.isdigit() and not _lives(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

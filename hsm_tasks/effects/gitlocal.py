@@ -1,0 +1,147 @@
+"""What git knows about folders on this disk, asked without a server and without GitPython: it is asked often."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsm_tasks.core.errors import GitError
+from hsm_tasks.effects import files
+from hsm_tasks.effects.gitcall import ask, environment, refusal
+from hsm_tasks.effects.process import Done
+
+_UNDER_WAY = {
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutState:
+    """How a checkout stands.
+
+    `branch` None: HEAD is detached. `ahead` and `behind` are as of the last fetch, and 0 without an `upstream`.
+    `remote` is origin's url as it was written: mask it before it is shown.
+    """
+
+    is_repository: bool
+    commit: str | None = None
+    branch: str | None = None
+    upstream: str | None = None
+    ahead: int = 0
+    behind: int = 0
+    changed: int = 0
+    untracked: int = 0
+    conflicts: int = 0
+    stashes: int = 0
+    operation: str | None = None
+    remote: str | None = None
+
+    @property
+    def unfinished(self) -> str:
+        """The work on tracked files that is not committed, in words; "" if there is none."""
+        if self.operation:
+            return f"a {self.operation} is under way"
+        if self.conflicts:
+            return f"{count(self.conflicts, 'file')} in conflict"
+        return f"{count(self.changed, 'changed file')} not committed" if self.changed else ""
+
+
+def state(directory: Path) -> CheckoutState:
+    """How the checkout in this very folder stands; a repository around it does not count."""
+    if not (directory / ".git").exists():
+        return CheckoutState(False)
+    arguments = ("status", "--porcelain=v2", "--branch", "--show-stash", "--untracked-files=normal")
+    done = ask(*arguments, at=directory)
+    if done.code:
+        if "not a git repository" in done.err:
+            return CheckoutState(False)
+        raise refusal(arguments, done, f"can not read the checkout {directory}")
+    folder = _git_folder(directory)
+    operation = next((word for name, word in _UNDER_WAY.items() if (folder / name).exists()), None)
+    return _read_status(done.out, operation, _origin(folder))
+
+
+def _read_status(text: str, operation: str | None, remote: str | None) -> CheckoutState:
+    lines = text.splitlines()
+    head = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    kinds = [line[0] for line in lines]
+    ahead, behind = (abs(int(number)) for number in head.get("branch.ab", "+0 -0").split())
+    return CheckoutState(
+        is_repository=True,
+        commit=None if head["branch.oid"] == "(initial)" else head["branch.oid"],
+        branch=None if head["branch.head"] == "(detached)" else head["branch.head"],
+        upstream=head.get("branch.upstream"),
+        ahead=ahead,
+        behind=behind,
+        changed=kinds.count("1") + kinds.count("2"),
+        untracked=kinds.count("?"),
+        conflicts=kinds.count("u"),
+        stashes=int(head.get("stash", "0")),
+        operation=operation,
+        remote=remote,
+    )
+
+
+def _git_folder(directory: Path) -> Path:
+    """Where git keeps this checkout's own files: `.git`, or what a file of that name says (worktrees, submodules)."""
+    dot = directory / ".git"
+    if dot.is_dir():
+        return dot
+    return directory / files.read(dot).removeprefix("gitdir:").strip()
+
+
+def _origin(folder: Path) -> str | None:
+    common = files.read_if_there(folder / "commondir")
+    config = files.read_if_there((folder / common.strip() if common else folder) / "config") or ""
+    section = re.search(r'^\[remote "origin"\]\n((?:(?!\[).*\n?)*)', config, re.MULTILINE)
+    url = section and re.search(r"^\s*url\s*=\s*(.*?)\s*$", section[1], re.MULTILINE)
+    if not url:
+        return None
+    return re.sub(r"\\(.)", r"\1", url[1].removeprefix('"').removesuffix('"'))
+
+
+def not_ignored(repository: Path, paths: Iterable[str]) -> list[str]:
+    """Those paths (relative to `repository`, folders with a "/" at their end) that no ignore rule covers."""
+    wanted = list(paths)
+    done = _around(repository, "check-ignore", "--stdin", "-z", text_in="".join(f"{path}\0" for path in wanted))
+    if done.code > 1:
+        raise refusal(("check-ignore", *wanted), done, f"can not ask what {repository} ignores")
+    covered = set(done.out.split("\0"))
+    return [path for path in wanted if path not in covered]
+
+
+def exclude(directory: Path, patterns: Iterable[str]) -> None:
+    """Add patterns to info/exclude of the repository that `directory` is in: rules that are never committed."""
+    arguments = ("rev-parse", "--git-path", "info/exclude")
+    done = _around(directory, *arguments)
+    if done.code:
+        raise GitError(refusal(arguments, done, f"{directory} is in no git repository").message)
+    path = directory / done.out.rstrip("\n")
+    text = files.read_if_there(path) or ""
+    missing = [pattern for pattern in dict.fromkeys(patterns) if pattern not in text.splitlines()]
+    if missing:
+        end = "" if not text or text.endswith("\n") else "\n"
+        files.write_if_changed(path, text + end + "".join(f"{pattern}\n" for pattern in missing))
+
+
+def top_level(directory: Path) -> Path | None:
+    """The root of the work tree that this folder is in."""
+    done = _around(directory, "rev-parse", "--show-toplevel")
+    return None if done.code else Path(done.out.rstrip("\n"))
+
+
+def _around(directory: Path, *arguments: str, text_in: str | None = None) -> Done:
+    """Ask the repository that a folder is in, be it the folder's own or one around it."""
+    return ask(*arguments, at=directory, env=environment(None), text_in=text_in)
+
+
+def count(number: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

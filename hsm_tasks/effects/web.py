@@ -1,0 +1,283 @@
+"""HTTP with bounds, for registries: how long, how large, how often, and where to.
+
+Whatever comes back is small and comes in time, or it is an error with one sentence. A header with a login never goes
+along a redirect to another host; ~/.netrc, cookies and the bodies of redirects are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urljoin, urlsplit
+
+from hsm_tasks.core.errors import RegistryError, mask
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from requests import PreparedRequest, Response, Session
+
+T = TypeVar("T")
+
+REDIRECTS = 5
+MOVED = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that a registry gets of us: seconds, tries after the first, bytes of an answer, pages of tags."""
+
+    connect: float = 5
+    read: float = 20
+    body: float = 60  # for the whole of it
+    retries: int = 3
+    wait: float = 10  # between two tries, whatever Retry-After says
+    manifest: int = 4 << 20
+    listing: int = 8 << 20
+    page: int = 1000  # tags that we ask for at a time; a registry may send fewer
+    pages: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`limit` is how many bytes the answer may have."""
+
+    method: str
+    url: str
+    limit: int
+    headers: Mapping[str, str]
+    form: Mapping[str, str] | None = None
+
+    def signed(self, authorization: str | None) -> Request:
+        """The same question, asked by somebody (or by nobody)."""
+        rest = {name: value for name, value in self.headers.items() if name != "Authorization"}
+        return replace(self, headers={**rest, "Authorization": authorization} if authorization else rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`headers` do not mind upper and lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The body as a JSON object; empty if it is none."""
+        try:
+            data = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+
+class Memo:
+    """Answers that are asked for once, also when many threads ask at the same time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._futures: dict[object, Future[Any]] = {}
+
+    def once(self, question: object, ask: Callable[[], T]) -> T:
+        """The answer, or the error, of the first who asks; whoever asks meanwhile waits for it."""
+        from concurrent.futures import Future
+
+        with self._lock:
+            known = self._futures.get(question)
+            future: Future[Any] = known or self._futures.setdefault(question, Future())
+        if known is None:
+            try:
+                future.set_result(ask())
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return cast("T", future.result())
+
+
+class Web:
+    """`plain`: hosts, hosts with port and CIDRs that may be asked without TLS; this machine always may."""
+
+    def __init__(self, plain: Iterable[str], bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.secrets: list[str] = []  # cut out of all words; only ever appended to, so threads need no lock
+        self._memo = Memo()
+        self._plain = frozenset(plain)
+
+    def base(self, host: str) -> str:
+        """The url of a host: with TLS, unless it may be without and is."""
+        if not self.may_be_plain(f"http://{host}"):
+            return f"https://{host}"
+        return self._memo.once(host, lambda: self._probe(host))
+
+    def may_be_plain(self, url: str) -> bool:
+        """Whether the host of the url may be asked without TLS, or with a certificate that nobody checks."""
+        host, netloc = urlsplit(url).hostname or "", urlsplit(url).netloc
+        address = _address(host)
+        if _loopback(host) or {host, netloc} & self._plain:
+            return True
+        return address is not None and any(address in network for network in map(_network, self._plain) if network)
+
+    def exchange(self, name: str, request: Request) -> Answer:
+        """One question, redirects followed. `name` is who is asked, for messages."""
+        from requests import RequestException
+        from urllib3.exceptions import HTTPError
+
+        session = self._memo.once("session", self._open)
+        for _ in range(REDIRECTS + 1):
+            try:
+                with self._send(session, request, self.bounds.read) as response:
+                    target = response.headers.get("Location") if response.status_code in MOVED else None
+                    if not target:
+                        body = self._body(name, response, request.limit)
+                        return Answer(response.status_code, response.headers, body)
+            except (RequestException, HTTPError) as error:
+                raise self._unreachable(name, error) from error
+            request = self._redirected(name, request, target)
+        raise RegistryError(f"{name} redirects in a circle")
+
+    def follow(self, name: str, url: str, target: str) -> str:
+        """The absolute url of a redirect, a link or a realm. RegistryError if that is no url, or none that is safe."""
+        try:
+            joined = urljoin(url, target)
+            scheme = urlsplit(joined).scheme
+            safe = scheme == "https" or (scheme == "http" and self.may_be_plain(joined))
+        except ValueError:
+            joined, safe = target, False
+        if not safe:
+            raise RegistryError(f'{name} points to "{self.clean(joined)}", which is not https; that is not followed')
+        return joined
+
+    def said(self, answer: Answer) -> str:
+        """The server's own words, on one line, without secrets."""
+        data = answer.data
+        errors = data.get("errors") or [data]
+        keys = ("code", "error", "message", "error_description", "details")
+        parts = [
+            ": ".join(entry[key] for key in keys if isinstance(entry.get(key), str))
+            for entry in (errors if isinstance(errors, list) else [errors])
+            if isinstance(entry, dict)
+        ]
+        return self.clean("; ".join(part for part in parts if part) or f"HTTP {answer.status}")
+
+    def clean(self, text: str) -> str:
+        """Text of others, fit for a terminal: no secrets, no control characters, not endless."""
+        printable = "".join(letter if letter.isprintable() else " " for letter in text)
+        return mask(printable, tuple(self.secrets)).strip()[:400]
+
+    def _open(self) -> Session:
+        from http.cookiejar import DefaultCookiePolicy
+
+        import requests
+        import urllib3
+        from requests.adapters import HTTPAdapter
+
+        # the warning is for people who do not know; ours wrote the host into insecure_registries
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        bounds, once = self.bounds, min(self.bounds.retries, 1)
+        retry = urllib3.Retry(
+            total=bounds.retries, connect=once, read=once, other=0, redirect=0, raise_on_status=False,
+            status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "HEAD"),
+            backoff_factor=min(0.3, bounds.wait), backoff_max=bounds.wait, retry_after_max=bounds.wait,  # type: ignore[arg-type]
+        )  # fmt: skip
+        session = requests.Session()
+        session.headers["User-Agent"] = "hsm"
+        session.headers["Accept-Encoding"] = "identity"  # digests are of the bytes as they are
+        session.auth = _unchanged  # without one, requests looks into ~/.netrc
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # requests would read the whole body of a redirect, however long; `exchange` follows them instead
+        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=32))
+        return session
+
+    def _send(self, session: Session, request: Request, patience: float) -> Response:
+        direct = {"http": "", "https": ""}  # no proxy for this machine, whatever the environment says
+        return session.request(
+            request.method, request.url, headers=dict(request.headers), data=request.form, allow_redirects=False,
+            stream=True, timeout=(self.bounds.connect, patience),
+            proxies=direct if _loopback(urlsplit(request.url).hostname or "") else None,
+            verify=False if self.may_be_plain(request.url) else None,
+        )  # fmt: skip
+
+    def _probe(self, host: str) -> str:
+        """A host that may be without TLS can have it all the same. No retries: what is wrong shows at the question."""
+        import requests
+
+        try:
+            with requests.Session() as session:
+                session.auth = _unchanged
+                request = Request("GET", f"http://{host}/v2/", 0, {})
+                with self._send(session, request, self.bounds.connect) as response:
+                    tls = response.status_code == 400  # what servers with TLS say
+        except requests.RequestException as error:
+            tls = isinstance(error, requests.ConnectionError) and not isinstance(error, requests.Timeout)
+        return f"https://{host}" if tls else f"http://{host}"
+
+    def _body(self, name: str, response: Response, limit: int) -> bytes:
+        chunks, size, end = list[bytes](), 0, time.monotonic() + self.bounds.body
+        while chunk := response.raw.read1(1 << 16, decode_content=True):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise RegistryError(f"{name} sends more than the {limit} bytes that an answer may have")
+            if time.monotonic() > end:
+                raise RegistryError(f"{name} sends too slowly: more than {self.bounds.body:g} s for one answer")
+        return b"".join(chunks)
+
+    def _redirected(self, name: str, request: Request, target: str) -> Request:
+        url = self.follow(name, request.url, target)
+        if request.form:
+            raise RegistryError(f"{name} redirects a login; that is not followed")
+        old, new = urlsplit(request.url), urlsplit(url)
+        same = (old.scheme, old.netloc) == (new.scheme, new.netloc)
+        return replace(request, url=url) if same else replace(request, url=url).signed(None)
+
+    def _unreachable(self, name: str, error: Exception) -> RegistryError:
+        from requests.exceptions import SSLError, Timeout
+        from urllib3.exceptions import ReadTimeoutError
+
+        reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+        # what urllib3 puts in front is for programmers: <... object at 0x...>: , HTTPSConnection(host=...):
+        words = self.clean(re.sub(r"^(?:<[^>]*>|\w+\([^)]*\)): ", "", str(reason)))
+        if isinstance(error, SSLError):
+            return RegistryError(
+                f"{name} could not be asked over TLS: {words}",
+                "a registry without TLS, or with a certificate of its own, belongs in insecure_registries of "
+                "[tool.hsm]; a private CA in REQUESTS_CA_BUNDLE",
+            )
+        if isinstance(error, (Timeout, ReadTimeoutError)) or isinstance(reason, ReadTimeoutError):
+            words = f"no answer in time ({self.bounds.connect:g} s to connect, {self.bounds.read:g} s to say something)"
+        return RegistryError(
+            f"{name} could not be asked: {words}",
+            "is it up, and can it be reached from here? [tool.hsm] mirrors can name another place to ask",
+        )
+
+
+def _unchanged(request: PreparedRequest) -> PreparedRequest:
+    return request
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _network(entry: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(entry, strict=False) if "/" in entry else None
+    except ValueError:
+        return None
+
+
+def _loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)

@@ -1,0 +1,326 @@
+"""What the user sees of a run: talk on stderr, a line for each step that ran, and one for all that did not have to.
+
+`Reporter` is made by doit, somewhere in a run. What runs inside a step speaks through `progress`, `say` and
+`hand_over`, which find it. On a terminal, running steps have a live line each; rich, which draws them, is imported for
+the first step that runs, since it costs half as much as a run that does nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any, Protocol
+
+from hsm_tasks.core.errors import ConfigError, HsmError, mask
+
+BUG = "This is a bug in hsm. Please report it with the lines above: https://github.com/hsm/hsm/issues"
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+_PLAIN_SECONDS = 2.0  # between two lines of progress of one step, where no line can be rewritten
+_BOLD, _DIM, _RED = "1", "2", "31"
+
+
+class Fail(Protocol):
+    """doit's BaseFail, as far as it is read here."""
+
+    message: str
+    traceback: str | Sequence[str]
+    report: bool
+
+    def get_name(self) -> str: ...
+
+
+def explain(error: BaseException) -> str:
+    """The words for an error: message and hint of ours, else a traceback and where to report it. Secrets are masked."""
+    if isinstance(error, HsmError):
+        return clean(str(error))
+    return clean("".join(traceback.format_exception(error)).rstrip() + f"\n{BUG}")
+
+
+def exit_code(error: BaseException) -> int:
+    """3: the user's words are wrong; 1: something else that a user can mend; 2: a bug."""
+    return 3 if isinstance(error, ConfigError) else 1 if isinstance(error, HsmError) else 2
+
+
+def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Masked, and without the control characters by which another program's words could drive the terminal."""
+    return mask(_CONTROL.sub("", text), secrets)
+
+
+class Lines:
+    """Whole lines only, from any thread."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+        self._lock = threading.RLock()
+        self._live: _Live | None = None
+        self._running: dict[str, str] = {}
+        self._spoke: dict[str, float] = {}
+        self._lent = 0
+        terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.terminal = terminal
+        self.colour = terminal and not os.environ.get("NO_COLOR")
+
+    def paint(self, text: str, style: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if self.colour and text else text
+
+    def write(self, text: str) -> None:
+        with self._lock:
+            if self._live is not None:
+                self._live.above(text)
+            else:
+                self.stream.write(text + "\n")
+                self.stream.flush()
+
+    def begin(self, step: str) -> None:
+        with self._lock:
+            self._running[step] = ""
+            self._spoke[step] = time.monotonic()
+            self._show()
+
+    def end(self, step: str) -> None:
+        with self._lock:
+            self._running.pop(step, None)
+
+    def progress(self, step: str, text: str) -> None:
+        """The newest words of a running step: in its live line, or as a line of their own now and then."""
+        with self._lock:
+            if step in self._running:
+                self._running[step] = text
+            now = time.monotonic()
+            if not self.terminal and now - self._spoke.setdefault(step, now) >= _PLAIN_SECONDS:
+                self._spoke[step] = now
+                self.write(f"{step}: {text}")
+
+    def _show(self) -> None:
+        if self.terminal and self._live is None and not self._lent:
+            self._live = _Live(self.stream, self._running)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """While another program has the terminal, no live line is drawn on it."""
+        with self._lock:
+            self._lent += 1
+            self.close()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lent -= 1
+
+
+class _Live:
+    """The lines below the last one: a spinner would say no more than these words do."""
+
+    def __init__(self, stream: IO[str], running: Mapping[str, str]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        self._text = Text
+        self._running = running
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._lines,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def _lines(self) -> Any:
+        """Called in rich's own thread, which holds rich's lock: so it must not wait for ours."""
+        running = [f"{step}  {words}" for step, words in tuple(self._running.items())]
+        height = max(1, self._console.height - 2)
+        if len(running) > height:
+            running[height - 1 :] = [f"and {len(running) - height + 1} more"]
+        return self._text("\n".join(running), no_wrap=True, overflow="ellipsis", style="dim")
+
+    def above(self, text: str) -> None:
+        self._console.print(self._text.from_ansi(text), soft_wrap=True)
+
+    def stop(self) -> None:
+        self._live.stop()
+
+
+_current: Reporter | None = None
+
+
+def progress(step: str, text: str) -> None:
+    """To be called by what runs inside a step, as often as it likes, from any thread."""
+    newest = next((piece for piece in reversed(re.split(r"[\r\n]", text)) if piece.strip()), "")
+    if _current is not None and _current.talks and newest:
+        _current.lines.progress(step, _current.masked(newest).strip())
+
+
+def say(text: str) -> None:
+    """A sentence to keep: a line of its own, above the live ones."""
+    if _current is not None:
+        _current.lines.write(_current.masked(text))
+    else:
+        sys.stderr.write(clean(text) + "\n")
+
+
+@contextlib.contextmanager
+def hand_over() -> Iterator[None]:
+    """Around a program that writes on the terminal by itself."""
+    with _current.lines.lent() if _current is not None else contextlib.nullcontext():
+        yield
+
+
+class Reporter:
+    """doit's reporter. `verbosity` is what -v said: 0 failures only, 2 up-to-date steps too."""
+
+    desc = "a line on stderr for each step that ran"
+    verbosity: int | None = None
+    secrets: tuple[str, ...] = ()
+
+    def __init__(self, outstream: IO[str], options: object = None) -> None:
+        global _current  # noqa: PLW0603, RUF100 - doit makes the object, and hands it to nobody
+        self.lines = Lines(sys.stderr if outstream in (sys.stdout, sys.__stdout__) else outstream)
+        self.talks = self.verbosity != 0
+        self._tasks: Mapping[str, Any] = {}
+        self._counts = dict.fromkeys(("ran", "fresh", "failed", "skipped", "ignored"), 0)
+        self._begun: dict[str, float] = {}
+        self._start = time.monotonic()
+        _current = self
+
+    def masked(self, text: str) -> str:
+        return clean(text, self.secrets)
+
+    def initialize(self, tasks: Mapping[str, Any], selected_tasks: Sequence[str]) -> None:
+        """`tasks` are all that this run is about."""
+        self._tasks = tasks
+
+    def get_status(self, task: Any) -> None:
+        """doit asks whether the task is up to date."""
+
+    def execute_task(self, task: Any) -> None:
+        """In the thread of the task."""
+        if _is_step(task):
+            self._begun[task.name] = time.monotonic()
+            if self.talks:
+                self.lines.begin(task.name)
+
+    def add_success(self, task: Any) -> None:
+        if self._ended(task, "ran") and self.talks:
+            name, notes = self.lines.paint(task.name, _BOLD), self.lines.paint(self._notes(task), _DIM)
+            self.lines.write(f"{name} {notes}")
+
+    def skip_uptodate(self, task: Any) -> None:
+        if self._ended(task, "fresh") and self.verbosity == 2:
+            self.lines.write(f"{task.name} {self.lines.paint('(up to date)', _DIM)}")
+
+    def skip_ignore(self, task: Any) -> None:
+        if self._ended(task, "ignored") and self.talks:
+            self.lines.write(f"{task.name} (ignored, until `doit forget {task.name}`)")
+
+    def add_failure(self, task: Any, fail: Fail) -> None:
+        if fail.get_name() == "UnmetDependency":
+            self._ended(task, "skipped")
+            return
+        is_step = self._ended(task, "failed")
+        if fail.report:
+            lines = [self._failure(task, fail) if is_step else self._said(fail)]
+            lines += [f"  stops: {stopped}" for stopped in [self._stopped_by(task)] if stopped]
+            self.lines.write("\n".join(lines))
+
+    def _ended(self, task: Any, how: str) -> bool:
+        self.lines.end(task.name)
+        if _is_step(task):
+            self._counts[how] += 1
+            return True
+        return False
+
+    def _notes(self, task: Any) -> str:
+        seconds = task.meta.get("seconds", time.monotonic() - self._begun.get(task.name, time.monotonic()))
+        reason = self.masked(task.meta.get("reason", ""))
+        return f"({reason}, {duration(seconds)})" if reason else f"({duration(seconds)})"
+
+    def _failure(self, task: Any, fail: Fail) -> str:
+        notes = self.lines.paint(self._notes(task), _DIM) if task.name in self._begun else ""
+        first, _, rest = self._said(fail).partition("\n")
+        head = f"{self.lines.paint(f'{task.name} failed', _RED)} {notes}".rstrip()
+        return f"{head}\n  {first}" + (f"\n{rest}" if rest else "")
+
+    def _said(self, fail: Fail) -> str:
+        """An HsmError's own words; a bug's traceback; what doit says of a missing file."""
+        trace = "".join(fail.traceback)
+        if trace:
+            return self.masked(f"{trace.rstrip()}\n{BUG}")
+        return self.masked(fail.message.removeprefix("ERROR: ").rstrip())
+
+    def _stopped_by(self, task: Any) -> str:
+        """The steps that need this one, directly or not: the first few of them."""
+        stopped: set[str] = set()
+        waiting = [task.name]
+        while waiting:
+            needing = [name for name in self._needing.get(waiting.pop(), ()) if name not in stopped]
+            stopped.update(needing)
+            waiting += needing
+        names = [name for name, other in self._tasks.items() if name in stopped and _is_step(other)]
+        return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+    @functools.cached_property
+    def _needing(self) -> dict[str, list[str]]:
+        """The graph turned round; asked for at the first failure only."""
+        found: dict[str, list[str]] = {}
+        for name, task in self._tasks.items():
+            for needed in task.task_dep:
+                found.setdefault(needed, []).append(name)
+        return found
+
+    def cleanup_error(self, exception: Any) -> None:
+        """doit calls this for a teardown; hsm has none."""
+        self.lines.write(self.masked(str(exception)))
+
+    def runtime_error(self, msg: str) -> None:
+        """The graph itself is wrong."""
+        self.lines.write(self.masked(f"{msg}\n{BUG}"))
+
+    def teardown_task(self, task: Any) -> None:
+        """hsm has none."""
+
+    def complete_run(self) -> None:
+        global _current  # noqa: PLW0603, RUF100 - as above
+        self.lines.close()
+        if self.talks and any(self._counts.values()):
+            self.lines.write(self._summary())
+        _current = None
+
+    def _summary(self) -> str:
+        counts, total = self._counts, sum(1 for task in self._tasks.values() if _is_step(task))
+        total = max(total, sum(counts.values()))
+        took = duration(time.monotonic() - self._start)
+        if counts["fresh"] == total:
+            return f"{total} {'step' if total == 1 else 'steps'} up to date, {took}"
+        names = {"fresh": "up to date", "failed": "failed", "skipped": "skipped", "ignored": "ignored"}
+        parts = [f"{counts[key]} {words}" for key, words in names.items() if counts[key]]
+        left = total - sum(counts.values())
+        parts += [f"{left} not reached"] if left else []
+        return ", ".join([f"{counts['ran']} of {total} {'step' if total == 1 else 'steps'} ran", *parts, took])
+
+
+def _is_step(task: Any) -> bool:
+    return bool(task.meta and task.meta.get("step"))
+
+
+def duration(seconds: float) -> str:
+    """`0.01 s`, `12.3 s`, `2 min 5 s`."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
