@@ -453,7 +453,7 @@ class TestProject:
         compose.up(project, [], lines.append)
         compose.up(project, ["c"], lines.append)
         assert not any("Built" in line for line in lines[before:])
-        assert any(f"Container {project.name}-a-1  Started" in line for line in lines)
+        assert any(line.split() == ["Container", f"{project.name}-a-1", "Started"] for line in lines)
         running = docker.containers(project.name)
         assert [(one.service, one.state) for one in running] == [("a", "running"), ("b", "running"), ("c", "running")]
         hashes = compose.hashes(project)
