@@ -81,10 +81,13 @@ def see(path: str) -> Seen:
     started = time.time_ns()
     stat = _stat(Path(path).stat())
     digest = _file_digest(path)
-    changed = stat[1]
-    tick = _TICK if changed % _SECOND else _COARSE_TICK
-    calm = changed + tick < started and stat == _stat(Path(path).stat())
+    calm = is_calm(stat[1], started) and stat == _stat(Path(path).stat())
     return [*stat, int(calm), digest]
+
+
+def is_calm(changed: int, now: int) -> bool:
+    """Whether a change from now on must get another ctime (both in ns)."""
+    return changed + (_TICK if changed % _SECOND else _COARSE_TICK) < now
 
 
 def unchanged(path: str, seen: Seen, stat: Stat) -> bool:

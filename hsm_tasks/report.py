@@ -100,7 +100,7 @@ class Lines:
 
     def _show(self) -> None:
         if self.terminal and self._live is None and not self._lent:
-            self._live = _Live(self.stream, self._running)
+            self._live = _Live(self.stream, self._running, "dim" if self.colour else "")
 
     def close(self) -> None:
         with self._lock:
@@ -124,13 +124,13 @@ class Lines:
 class _Live:
     """The lines below the last one: a spinner would say no more than these words do."""
 
-    def __init__(self, stream: IO[str], running: Mapping[str, str]) -> None:
+    def __init__(self, stream: IO[str], running: Mapping[str, str], style: str) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.text import Text
 
         self._text = Text
-        self._running = running
+        self._running, self._style = running, style
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._live = Live(
             console=self._console,
@@ -148,7 +148,7 @@ class _Live:
         height = max(1, self._console.height - 2)
         if len(running) > height:
             running[height - 1 :] = [f"and {len(running) - height + 1} more"]
-        return self._text("\n".join(running), no_wrap=True, overflow="ellipsis", style="dim")
+        return self._text("\n".join(running), no_wrap=True, overflow="ellipsis", style=self._style)
 
     def above(self, text: str) -> None:
         self._console.print(self._text.from_ansi(text), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Runs of small graphs through doit, in process and as processes of their own, and what doit must go on doing for us."""
+"""Small graphs run through doit, in process and as processes of their own, and what doit must go on doing for us."""
 
 from __future__ import annotations
 

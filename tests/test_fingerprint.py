@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.fingerprint import Checker, Fingerprint, Words, see, unchanged
+from hsm_tasks.fingerprint import Checker, Fingerprint, Words, is_calm, see, unchanged
 from hsm_tasks.state import State
 from tests.support.steps import do, out, ran, step
 
@@ -217,12 +217,13 @@ def test_a_young_file_is_read_although_its_stat_is_equal() -> None:
     assert unchanged("x", old, old[:4])
 
 
-def test_a_time_stamp_of_whole_seconds_is_trusted_later() -> None:
-    path = Path("x")
-    path.write_text("old")
-    age(path)
-    assert see("x")[1] % 1_000_000_000
-    assert see("x")[4] == 1
+def test_time_stamps_of_whole_seconds_are_trusted_later() -> None:
+    second, tenth = 1_000_000_000, 100_000_000
+    assert is_calm(5 * second + 1, 5 * second + tenth)
+    assert not is_calm(5 * second + 1, 5 * second + tenth // 10)
+    assert not is_calm(5 * second, 6 * second)
+    assert is_calm(5 * second, 8 * second)
+    assert not is_calm(9 * second + 1, 5 * second)  # the clock of a file server that is ahead
 
 
 # --- file_dep ----------------------------------------------------------------------------------------------------
