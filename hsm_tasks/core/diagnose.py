@@ -26,7 +26,7 @@ class Mistake(NamedTuple):
     message: str
     hint: str = ""
     unknown_key: bool = False
-    meant: Path | None = None  # the key that was probably meant
+    meant: Path | None = None  # the key that was probably meant, and is missing now
 
 
 _NOUNS: Final = {"mode": "a mode", "strategy": "a strategy"}
@@ -63,7 +63,8 @@ def diagnose(tree: Tree, model: type[Raw]) -> list[Mistake]:
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             known = sorted(error.schema["properties"])
-            found += [_unknown((*path, key), known, model) for key in error.instance if key not in known]
+            free = [key for key in known if key not in error.instance]
+            found += [_unknown((*path, key), known, free, model) for key in error.instance if key not in known]
         else:
             found.append(_wrong_value(path, error))
     return found
@@ -106,19 +107,20 @@ def shown(value: Tree) -> str:
     return "a list" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
 
 
-def _unknown(path: Path, known: list[str], model: type[Raw]) -> Mistake:
+def _unknown(path: Path, known: list[str], free: list[str], model: type[Raw]) -> Mistake:
+    """`known` keys might stand here, of which those that are `free` do not yet."""
     key = str(path[-1])
+    near = closest(key, free) or closest(key, known)
+    meant = (*path[:-1], near) if near in free else None
     misplaced = _MISPLACED.get((str(path[-2]) if len(path) > 1 else "", key))
     if model is LocalFile and path[-2:-1] != ("dev",):
-        near = closest(key, known)
         hint = f'did you mean "{near}"?' if near else LOCAL_HINT
-        return Mistake(path, "hsm.local.yaml may not set this", hint, True, (*path[:-1], near) if near else None)
+        return Mistake(path, "hsm.local.yaml may not set this", hint, True, meant)
     if misplaced:
         return Mistake(path, "the key has no meaning here", misplaced, True)
-    near = closest(key, known)
     all_known = f"known here: {', '.join(known)}" if len(known) < 12 else ""
     hint = f'did you mean "{near}"?' if near else all_known
-    return Mistake(path, "unknown key", hint, True, (*path[:-1], near) if near else None)
+    return Mistake(path, "unknown key", hint, True, meant)
 
 
 def _wrong_value(path: Path, error: Any) -> Mistake:

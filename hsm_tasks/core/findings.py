@@ -23,6 +23,7 @@ class Findings:
         self.problems: list[Problem] = []
         self.readable = True
         self._broken: set[Path] = set()
+        self._misspelt: set[Path] = set()
         self._odd: set[str] = set()
 
     def form(self, source: Source, model: type[Raw]) -> dict[str, Any]:
@@ -46,7 +47,8 @@ class Findings:
             mistakes = diagnose(tree, model)
             for found in mistakes:
                 self.problems.append(problem([source], found.path, found.message, found.hint, key=found.unknown_key))
-                self._broken |= {found.path, found.meant or found.path}
+                self._broken.add(found.path)
+                self._misspelt |= {found.meant} if found.meant else set()
             if not mistakes:  # msgspec is stricter somewhere: its own words are better than none
                 self.problems.append(Problem(source.filename, 1, 1, "", str(error)))
             tree = prune(tree, [found.path for found in mistakes]) if mistakes else {}
@@ -54,10 +56,14 @@ class Findings:
         return tree
 
     def broken(self, path: Path) -> bool:
-        """Whether something at, above or below the path was wrong already."""
-        return dotted(path) in self._odd or any(
-            path[: len(broken)] == broken or broken[: len(path)] == path for broken in self._broken
-        )
+        """Whether something at, above or below the path was wrong already, or the key was misspelt."""
+        if dotted(path) in self._odd or path in self._misspelt:
+            return True
+        return any(path[: len(broken)] == broken or broken[: len(path)] == path for broken in self._broken)
+
+    def spoil(self, path: Path) -> None:
+        """Whatever is found at, above or below this path later only follows from what was found already."""
+        self._broken.add(path)
 
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """A mistake of meaning, unless it only follows from one of form."""

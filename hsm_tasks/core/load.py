@@ -100,6 +100,7 @@ def _check_local_groups(whole: _Map, mine: _Map, findings: Findings) -> None:
     for name in mine.get("groups") or ():
         if name not in known:
             findings.add(("groups", name), "hsm.yaml has no such group", did_you_mean(name, known), key=True)
+            findings.spoil(("groups", name))
 
 
 def _own_checkouts(whole: _Map, mine: _Map, findings: Findings) -> dict[str, str]:
@@ -111,6 +112,7 @@ def _own_checkouts(whole: _Map, mine: _Map, findings: Findings) -> dict[str, str
         if repo and not there.get(name, {}).get("repo"):
             near = did_you_mean(name, there) if name not in there else ""
             findings.add(("services", name, "repo"), "hsm.yaml names no repository for this service", near, key=True)
+            findings.spoil(("services", name, "repo"))
         if repo.get("path") is not None:
             found[name] = repo["path"]
             if not repo["path"]:

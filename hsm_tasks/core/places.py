@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+import yaml
+
 from hsm_tasks.core.errors import ConfigError, Problem
 from hsm_tasks.core.yamlread import Merge, Path, Reader, dotted, run
 
@@ -119,7 +121,7 @@ class _SpotReader(Reader):
     def mapping(self, depth: int) -> Any:
         own: dict[str | int, Spot] = {}
         merged: list[Mapping[Any, Spot]] = []
-        while type(event := self.next()).__name__ != "MappingEndEvent":
+        while type(event := self.next()) is not yaml.MappingEndEvent:
             key = self.key(event, depth)
             spot = self.node(self.next(), depth)
             if key is Merge:
