@@ -12,7 +12,7 @@ from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Stack
 from hsm_tasks.core.plan import Build, Clone, Resolve, missing_entries
-from hsm_tasks.effects import compose, docker, files, git, guard, process, sources
+from hsm_tasks.effects import compose, docker, files, guard, process, sources
 from hsm_tasks.scene import Opened, read_texts, stacks_of
 from hsm_tasks.workspace import LOCAL, LOCK
 

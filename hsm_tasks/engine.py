@@ -168,6 +168,8 @@ class _Command(DoitCmdBase):
             said = f'"{error.not_found}" is no step and no file of one' if error.not_found else str(error)
             self.loader.crash = mistake(said)
         except Exception as error:  # noqa: BLE001, RUF100 - not lost: run() raises it
+            if isinstance(error.__context__, KeyboardInterrupt):  # doit's json reporter stumbles over a half run
+                raise error.__context__ from None
             self.loader.crash = error
         return 2
 

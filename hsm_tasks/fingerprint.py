@@ -10,6 +10,7 @@ Rules, each held by a test:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import os
@@ -96,7 +97,10 @@ def unchanged(path: str, seen: Seen, stat: Stat) -> bool:
         return True
     if stat[2] != seen[2]:
         return False
-    now = see(path)
+    try:
+        now = see(path)
+    except OSError:  # it went a moment ago
+        return False
     if not now[_DIGEST] or now[_DIGEST] != seen[_DIGEST]:
         return False
     seen[:] = now
@@ -138,11 +142,15 @@ class Fingerprint:
         self.extra, self.settled = extra, settled
         self.reason = ""
         self.renewed = False
-        self._digests = {name: _part_digest(part) for name, part in self.parts.items()}
         self._sealed: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return self.reason or "up to date"
+
+    @functools.cached_property
+    def _digests(self) -> dict[str, str | None]:
+        """Not made for commands that never ask (`list`)."""
+        return {name: _part_digest(part) for name, part in self.parts.items()}
 
     def _look(self) -> None:
         """Parts that only now can be known: what they are made of may be the work of an earlier step of this run."""

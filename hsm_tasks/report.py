@@ -119,6 +119,8 @@ class Lines:
         finally:
             with self._lock:
                 self._lent -= 1
+                if self._running:
+                    self._show()
 
 
 class _Live:

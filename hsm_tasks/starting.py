@@ -21,13 +21,27 @@ LOOK = 0.25  # seconds between two looks at the engine
 
 @dataclass(slots=True)
 class Start:
-    """The one compose call of a command line: the first `up` step makes it, for all of them, under any `-n`."""
+    """The one compose call of a command line: the first stale `up` step makes it, for all of them, under any `-n`."""
 
     world: World
     words: frozenset[str]
     _guard: threading.Lock = field(default_factory=threading.Lock)
+    _seen: _Sight | None = None
     _failure: HsmError | None = None
     _done: bool = False
+
+    def reason(self, step: Up) -> str | None:
+        """Words, if compose has something to do for this service or for what it needs; the engine is asked once."""
+        if self._seen is None:
+            self._seen = _look(self.world)
+        if self._seen.strangers:
+            return f"{', '.join(self._seen.strangers)} no longer part of the stack"
+        own = _reason(self.world, step.name, self._seen)
+        if own:
+            return own
+        others = sorted(reachable(step.name, self.world.opened.scene.chosen) - {step.name})
+        wrong = ((other, _reason(self.world, other, self._seen)) for other in others)
+        return next((f"{other}: {why}" for other, why in wrong if why), None)
 
     def up(self, step: Up) -> None:
         """A step's part in it: its mounts are there, and what was started is well."""
@@ -44,49 +58,41 @@ class Start:
                 raise HsmError(f"{step.name} was started with the others, which failed")
 
     def _start(self, name: str) -> None:
-        chosen = self.world.opened.scene.chosen
-        named = {word.removeprefix("up:") for word in self.words if word.startswith("up:")}
-        if "up" in self.words:
-            named |= set(active(chosen))
-        start(self.world, named or {name}, everything="up" in self.words)
-
-
-def start(world: World, named: Iterable[str], *, everything: bool) -> None:
-    """Starts the named services and what they need; `everything`: what plain `up` would start as well."""
-    opened = world.opened
-    wanted = sorted({other for name in named for other in reachable(name, opened.scene.chosen)})
-    project = opened.project()
-    wrong = _wrong(world, wanted)
-    if not wrong:
-        world.say(f"{len(wanted)} services are up and as they should be")
-        return
-    for name, reason in sorted(wrong.items()):
-        world.progress(f"up:{name}", reason)
-    extra = set(named) - set(active(opened.scene.chosen))
-    services = () if everything and not extra else tuple(sorted(named))
-    compose.up(project, services, lambda line: world.progress("up", line))
-    _wait(world, wanted)
+        opened = self.world.opened
+        usual = set(active(opened.scene.chosen))
+        named = {word.removeprefix("up:") for word in self.words if word.startswith("up:")} or {name}
+        everything = "up" in self.words
+        services = () if everything and named <= usual | {name} else sorted(named | (usual if everything else set()))
+        compose.up(opened.project(), tuple(services), lambda line: self.world.progress("up", line))
+        wanted = services or sorted(usual)
+        _wait(self.world, sorted({other for start in wanted for other in reachable(start, opened.scene.chosen)}))
 
 
 # --- is it already right? ----------------------------------------------------------------------------------------
 
 
-def _wrong(world: World, wanted: list[str]) -> dict[str, str]:
-    """service → words, for those that compose has something to do for. Strangers in the project count as well."""
+@dataclass(slots=True)
+class _Sight:
+    """What the engine has of a project, what compose would make of each service, and image ids as they are asked."""
+
+    containers: dict[str, list[Container]]
+    hashes: dict[str, str]
+    strangers: tuple[str, ...]
+    images: dict[str, str | None] = field(default_factory=dict)
+
+    def image(self, reference: str) -> str | None:
+        """The engine's id of an image."""
+        if reference not in self.images:
+            self.images[reference] = docker.image_id(reference)
+        return self.images[reference]
+
+
+def _look(world: World) -> _Sight:
     opened = world.opened
     there = _by_service(docker.containers(opened.scene.project))
-    if not there:
-        return dict.fromkeys(wanted, "not there")
-    hashes = compose.hashes(opened.project())
-    images: dict[str, str | None] = {}
-    wrong = {}
-    for name in wanted:
-        reason = _reason(world, name, there.get(name, []), hashes.get(name), images)
-        if reason:
-            wrong[name] = reason
-    strangers = set(there) - set(opened.scene.chosen.forms)
-    off = {name for name, form in opened.scene.chosen.forms.items() if form.mode == "off"} & set(there)
-    return wrong | dict.fromkeys(strangers | off, "no longer part of the stack")
+    running = {name for name, form in opened.scene.chosen.forms.items() if form.mode != "off"}
+    hashes = compose.hashes(opened.project()) if there else {}
+    return _Sight(there, hashes, tuple(sorted(set(there) - running)))
 
 
 def _by_service(containers: Iterable[Container]) -> dict[str, list[Container]]:
@@ -97,23 +103,20 @@ def _by_service(containers: Iterable[Container]) -> dict[str, list[Container]]:
     return found
 
 
-def _reason(
-    world: World, name: str, there: list[Container], config: str | None, images: dict[str, str | None]
-) -> str | None:
+def _reason(world: World, name: str, seen: _Sight) -> str | None:
     form = world.opened.scene.chosen.forms[name]
+    there = seen.containers.get(name, [])
     if len(there) != _count(form):
-        return f"{len(there)} of {_count(form)} containers"
+        return f"{len(there)} of {_count(form)} containers" if there else "not running"
     oneshot = name in world.opened.scene.chosen.oneshots
     image = _image(world, form)
-    if image and image not in images:
-        images[image] = docker.image_id(image)
     for container in there:
-        if container.config_hash != config:
+        if container.config_hash != seen.hashes.get(name):
             return "its configuration changed"
-        if image and container.image_id != images[image]:
+        if image and container.image_id != seen.image(image):
             return "its image changed"
         if not _well(container, oneshot=oneshot):
-            return container.status
+            return container.status.lower()
     return None
 
 
@@ -166,7 +169,7 @@ def _wait(world: World, wanted: list[str], clock: Callable[[], float] = time.mon
         time.sleep(LOOK)
 
 
-def _refuse_ill(container: Container, oneshot: bool) -> None:  # noqa: FBT001
+def _refuse_ill(container: Container, oneshot: bool) -> None:
     ended = container.state in ("exited", "dead") and not (oneshot and container.exit_code == 0)
     if not ended and container.health != "unhealthy":
         return

@@ -77,8 +77,14 @@ class State:
     def _write(self, name: str, text: str) -> None:
         with self._lock:
             if not self._closed and self._texts.get(name) != text:  # a run that did nothing writes nothing
-                self._open().execute(_UPSERT, (name, text))
+                self._execute(_UPSERT, name, text)
                 self._texts[name] = text
+
+    def _execute(self, statement: str, *values: str) -> None:
+        try:
+            self._open().execute(statement, values)
+        except sqlite3.Error as error:
+            raise _trouble(Path(self.name), error) from error
 
     def spoil(self, name: str, why: str) -> None:
         """From now on, until it is saved anew, the step counts as never done; `why` is the reason that it will give."""
@@ -107,13 +113,13 @@ class State:
 
     def remove(self, task_id: str) -> None:
         with self._lock:
-            self._open().execute("DELETE FROM steps WHERE name = ?", (task_id,))
+            self._execute("DELETE FROM steps WHERE name = ?", task_id)
             self._texts.pop(task_id, None)
             self._rows.pop(task_id, None)
 
     def remove_all(self) -> None:
         with self._lock:
-            self._open().execute("DELETE FROM steps")
+            self._execute("DELETE FROM steps")
             self._texts.clear()
             self._rows.clear()
 
@@ -150,7 +156,12 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, str]]:
             _set_aside(path, error)
             return _read(path)
     except (sqlite3.Error, OSError) as error:
-        raise HsmError(f"{path}: cannot keep the state of the steps: {error}", "is the folder writable?") from error
+        raise _trouble(path, error) from error
+
+
+def _trouble(path: Path, error: Exception) -> HsmError:
+    hint = "is there space, may you write there, and is it a local disk?"
+    return HsmError(f"{path}: cannot keep the state of the steps: {error}", hint)
 
 
 def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, str]]:

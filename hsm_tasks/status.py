@@ -55,7 +55,7 @@ def _containers(project: str) -> tuple[str | None, tuple[Container, ...]]:
         return error.message, ()
 
 
-def _service(opened: Opened, form: Form, containers: tuple[Container, ...], starts: bool) -> dict[str, Any]:  # noqa: FBT001
+def _service(opened: Opened, form: Form, containers: tuple[Container, ...], starts: bool) -> dict[str, Any]:
     profiles = (form.base or {}).get("profiles")
     return {
         "name": form.name,

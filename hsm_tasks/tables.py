@@ -66,7 +66,7 @@ def _states(row: Mapping[str, Any]) -> str:
             return ""
         return "-" if row["starts"] else f"- (profile {', '.join(row['profiles'])})"
     states = [_state(container) for container in row["containers"]]
-    return states[0] if len(set(states)) == 1 and len(states) == 1 else f"{len(states)}: {', '.join(sorted(set(states)))}"
+    return states[0] if len(states) == 1 else f"{len(states)}: {', '.join(sorted(set(states)))}"
 
 
 def _state(container: Mapping[str, Any]) -> str:

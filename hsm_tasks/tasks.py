@@ -41,7 +41,7 @@ def _step(step: Step, world: World, started: Start) -> Task:
         "actions": [(action, [step] if isinstance(step, Up) else [])],
         "file_dep": list(_inputs(step)),
         "targets": list(_outputs(step)),
-        "uptodate": [False] if isinstance(step, Up) else [_fingerprint(step, world)],
+        "uptodate": [_fingerprint(step, world, started)],
         "task_dep": list(_after(step, world)),
         "clean": [(commands.clean, [list(_disposable(step))])],
         "io": {"capture": False},
@@ -116,15 +116,15 @@ def _after(step: Step, world: World) -> tuple[str, ...]:
             return ()
 
 
-def _fingerprint(step: Step, world: World) -> Fingerprint:
+def _fingerprint(step: Step, world: World, started: Start) -> Fingerprint:
     outputs = _outputs(step)
     match step:
         case Clone():
-            return Fingerprint(_clone_parts(step, world), outputs, extra=partial(commands.clone_reason, step, world),
-                               settled=partial(_recorded, step, world))
+            extra, settled = partial(commands.clone_reason, step, world), partial(_recorded, step, world)
+            return Fingerprint(_clone_parts(step, world), outputs, extra, settled)
         case Resolve():
-            return Fingerprint(_resolve_parts(step, world), outputs, extra=partial(commands.resolve_reason, step, world),
-                               settled=partial(_pinned, step, world))
+            extra, settled = partial(commands.resolve_reason, step, world), partial(_pinned, step, world)
+            return Fingerprint(_resolve_parts(step, world), outputs, extra, settled)
         case Lock():
             return Fingerprint(_lock_parts(step), outputs)
         case Render():
@@ -134,10 +134,10 @@ def _fingerprint(step: Step, world: World) -> Fingerprint:
         case Check():
             return Fingerprint({"base": step.base, "compose": step.compose}, outputs)
         case Build():
-            return Fingerprint(partial(commands.build_parts, step, world), outputs,
-                               extra=partial(commands.build_reason, step, world))
+            parts, extra = partial(commands.build_parts, step, world), partial(commands.build_reason, step, world)
+            return Fingerprint(parts, outputs, extra)
         case Up():
-            raise AssertionError("what runs is asked of the engine, each time")
+            return Fingerprint({}, outputs, partial(started.reason, step))
 
 
 def words(text: str) -> Words:

@@ -17,19 +17,19 @@ from hsm_tasks.core.errors import ConfigError, mistake
 SWITCHES = ("dev", "prod", "use", "unuse")
 COMMANDS: Mapping[str, str] = {
     "sync": "clone, resolve, lock, render, merge and check: all that compose needs (the default)",
-    "up": "up[:SERVICE] sync, build what is stale, start, and wait until healthy",
+    "up": "up[:SERVICE]  sync, build what is stale, start, and wait until healthy",
     "down": "stop and remove the containers of the stack; volumes stay",
-    "stop": "stop:SERVICE stop the containers of a service",
-    "restart": "restart:SERVICE restart the containers of a service",
-    "build": "build[:SERVICE] build the images whose sources or recipe changed",
-    "dev": "dev:SERVICE run a service from its sources from now on, then sync",
-    "prod": "prod:SERVICE run a service from its ready image from now on, then sync",
-    "use": "use:OPTION select an option of a group, then sync",
-    "unuse": "unuse:OPTION deselect an option of an M-of-N group, then sync",
-    "update": "update[:SERVICE] move pins to what the registry and the branch say now",
+    "stop": "stop:SERVICE  stop the containers of a service",
+    "restart": "restart:SERVICE  restart the containers of a service",
+    "build": "build[:SERVICE]  build the images whose sources or recipe changed",
+    "dev": "dev:SERVICE  run a service from its sources from now on, then sync",
+    "prod": "prod:SERVICE  run a service from its ready image from now on, then sync",
+    "use": "use:OPTION  select an option of a group, then sync",
+    "unuse": "unuse:OPTION  deselect an option of an M-of-N group, then sync",
+    "update": "update[:SERVICE]  move pins to what the registry and the branch say now",
     "status": "services, modes, groups, pins, checkouts and containers (--json)",
-    "logs": "logs[:SERVICE] the logs of the containers, as compose shows them (-f)",
-    "sh": "sh:SERVICE a shell in the container of a service",
+    "logs": "logs[:SERVICE]  the logs of the containers, as compose shows them (-f)",
+    "sh": "sh:SERVICE  a shell in the container of a service",
     "stacks": "the stacks of the workspace (--json)",
 }
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
@@ -65,7 +65,8 @@ def there_are(word: str, names: Iterable[str]) -> ConfigError:
 
 def bare(word: Word, names: Iterable[str]) -> ConfigError:
     """The refusal of a word that needs a name."""
-    return mistake(f'"{word.head}" needs a name', f"one of: {', '.join(f'{word.head}:{n}' for n in sorted(names)) or 'none'}")
+    known = ", ".join(f"{word.head}:{name}" for name in sorted(names))
+    return mistake(f'"{word.head}" needs a name', f"one of: {known or 'none'}")
 
 
 def resolve(words: Sequence[Word], tasks: Iterable[str], chosen: Chosen) -> list[str]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from hsm_tasks.core.choose import Chosen, Form
 from hsm_tasks.core.lock import Lock as Locked
-from hsm_tasks.core.mounts import sources
 from hsm_tasks.core.model import Base, Keys, Pin, Repository, Stack
+from hsm_tasks.core.mounts import sources
 from hsm_tasks.core.render import Draft, Site, named_volumes, open_pins, render
 from hsm_tasks.core.scalars import Schema
 

@@ -62,12 +62,12 @@ def clone(
     """
     server = gitrefs.server(url, ref, commit, progress, stall)
     directory = directory.absolute()
-    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-        raise GitError(f"{directory} is there already, and it is not empty", "move it away, then run it again")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    _remove_dead(directory)
     beside = directory.with_name(f".{directory.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")
     try:
+        if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+            raise GitError(f"{directory} is there already, and it is not empty", "move it away, then run it again")
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead(directory)
         place = _clone_into(beside, server, ref, commit)
         if submodules:
             _update_submodules(beside, server)
@@ -213,6 +213,6 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return True

@@ -50,6 +50,7 @@ _NO_HOOKS = {"core.hooksPath": os.devnull}
 _PROGRESS = re.compile(r"(?:remote: )?([\w ]+): +(\d+)% \(\d+/\d+\)|(?:remote: )?[\w ]+: \d+(?:, done\.)?$")
 _USERINFO = re.compile(r"//[^/\s'\"]+@")
 _QUERY = re.compile(r"([?&][^=&\s]*(?:token|passw|secret|key|auth)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+_SILENCE = logging.NullHandler()
 _HINTS = (
     (r"could not read (Username|Password)|Authentication failed|error: 40[13]|terminal prompts disabled",
      "git has no valid login for this server: store one with a credential helper (git help credentials)"),
@@ -121,15 +122,20 @@ def talk(
 
     ear = _Ear(progress)
     out: list[str] = []
-    child = git.execute(
-        _argv(*arguments),
-        env=dict(env),
-        as_process=True,
-        universal_newlines=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    with _alive(child) as program, _ended_when_silent(program.pid, ear, limit):
+    release_interrupts = process.hold_interrupts()
+    try:
+        child = git.execute(
+            _argv(*arguments),
+            env=dict(env),
+            as_process=True,
+            universal_newlines=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except BaseException:
+        release_interrupts()
+        raise
+    with _alive(child, release_interrupts) as program, _ended_when_silent(program.pid, ear, limit):
         handle_process_output(child, out.append, ear, decode_streams=False)
         code = program.wait()
     return Done(code if code >= 0 else 128 - code, "".join(out), scrub("\n".join(ear.words)))
@@ -158,7 +164,7 @@ def _gitpython() -> Git:
     """GitPython, which asks for git's version when it is first imported: not at our own import."""
     if shutil.which("git") is None:
         raise GitError("git is not on the PATH", "install git")
-    logging.getLogger("git").addHandler(logging.NullHandler())  # it would print what we say in our own words
+    logging.getLogger("git").addHandler(_SILENCE)  # it would print what we say in our own words
     from git import Git
 
     return Git()
@@ -186,12 +192,13 @@ class _Ear:
 
 
 @contextlib.contextmanager
-def _alive(child: Git.AutoInterrupt) -> Iterator[Any]:
+def _alive(child: Git.AutoInterrupt, release_interrupts: Callable[[], None]) -> Iterator[Any]:
     program = child.proc
     assert program is not None
     pid = program.pid
     process.adopt(pid)
     try:
+        release_interrupts()
         yield program
     except BaseException:
         process.end(pid)

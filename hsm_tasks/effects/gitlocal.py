@@ -65,7 +65,7 @@ def state(directory: Path) -> CheckoutState:
         raise refusal(arguments, done, f"can not read the checkout {directory}")
     folder = _git_folder(directory)
     operation = next((word for name, word in _UNDER_WAY.items() if (folder / name).exists()), None)
-    return _read_status(done.out, operation, _origin(folder))
+    return _read_status(done.out, operation, origin(directory))
 
 
 def _read_status(text: str, operation: str | None, remote: str | None) -> CheckoutState:
@@ -97,7 +97,9 @@ def _git_folder(directory: Path) -> Path:
     return directory / files.read(dot).removeprefix("gitdir:").strip()
 
 
-def _origin(folder: Path) -> str | None:
+def origin(directory: Path) -> str | None:
+    """The url of origin, as it was written."""
+    folder = _git_folder(directory)
     common = files.read_if_there(folder / "commondir")
     config = files.read_if_there((folder / common.strip() if common else folder) / "config") or ""
     section = re.search(r'^\[remote "origin"\]\n((?:(?!\[).*\n?)*)', config, re.MULTILINE)
@@ -108,9 +110,16 @@ def _origin(folder: Path) -> str | None:
 
 
 def not_ignored(repository: Path, paths: Iterable[str]) -> list[str]:
-    """Those paths (relative to `repository`, folders with a "/" at their end) that no ignore rule covers."""
+    """Those paths (relative to `repository`, folders with a "/" at their end) that git would see: no rule covers them.
+
+    What lies outside, or behind a symbolic link, it does not see.
+    """
     wanted = list(paths)
     done = _around(repository, "check-ignore", "--stdin", "-z", text_in="".join(f"{path}\0" for path in wanted))
+    if done.code > 1 and len(wanted) > 1:  # git gives up at the first path that is not its own
+        return [path for each in wanted for path in not_ignored(repository, [each])]
+    if done.code > 1 and re.search("beyond a symbolic link|outside repository", done.err):
+        return []
     if done.code > 1:
         raise refusal(("check-ignore", *wanted), done, f"can not ask what {repository} ignores")
     covered = set(done.out.split("\0"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from hsm_tasks.core.errors import GitError
 from hsm_tasks.core.giturl import check_ref, check_url
 from hsm_tasks.effects.gitcall import Progress, ask, environment, quiet, refusal, scrub, stall_limit, talk
-from hsm_tasks.effects.gitlocal import state
+from hsm_tasks.effects.gitlocal import origin
 from hsm_tasks.effects.process import Done
 
 _FULL = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -104,27 +104,27 @@ def _fetch_ref(directory: Path, server: Server, ref: str) -> Place | None:
     if _FULL.fullmatch(ref):
         here = commit_of(directory, ref) or _fetch(directory, server, ref, f"refs/hsm/commits/{ref}")
         return Place(None, ref) if here else None
-    origin = "refs/remotes/origin/" if state(directory).remote == server.url else "refs/hsm/heads/"
+    heads = "refs/remotes/origin/" if origin(directory) == server.url else "refs/hsm/heads/"
     if ref == "HEAD":
         ref = _default_branch(server)
-    for source, store in _sources(directory, ref, origin):
+    for source, store in _sources(directory, ref, heads):
         if _fetch(directory, server, source, store) and (commit := commit_of(directory, store)):
             branch = source.removeprefix("refs/heads/")
             return Place(branch if branch != source else None, commit)
-    if _SHORT.fullmatch(ref) and _fetch(directory, server, "refs/heads/*", f"{origin}*"):
+    if _SHORT.fullmatch(ref) and _fetch(directory, server, "refs/heads/*", f"{heads}*"):
         there = commit_of(directory, ref)
         return Place(None, there) if there else None
     return None
 
 
-def _sources(directory: Path, ref: str, origin: str) -> list[tuple[str, str]]:
+def _sources(directory: Path, ref: str, heads: str) -> list[tuple[str, str]]:
     """Where a ref may be on the server, and where it is kept here; likeliest first, since each try is a round trip."""
     if ref == "HEAD":
         return [("HEAD", "refs/hsm/HEAD")]
     if ref.startswith("refs/") and not ref.startswith("refs/heads/"):
         return [(ref, ref.replace("refs/", "refs/hsm/", 1))]
     name = ref.removeprefix("refs/heads/")
-    branch, tag = (f"refs/heads/{name}", f"{origin}{name}"), (f"refs/tags/{name}", f"refs/hsm/tags/{name}")
+    branch, tag = (f"refs/heads/{name}", f"{heads}{name}"), (f"refs/tags/{name}", f"refs/hsm/tags/{name}")
     if name != ref:
         return [branch]
     likely = commit_of(directory, f"refs/tags/{name}") and not commit_of(directory, branch[1])
@@ -132,7 +132,7 @@ def _sources(directory: Path, ref: str, origin: str) -> list[tuple[str, str]]:
 
 
 def _fetch(directory: Path, server: Server, source: str, store: str) -> bool:
-    remote = "origin" if state(directory).remote == server.url else server.url
+    remote = "origin" if origin(directory) == server.url else server.url
     options = ("--progress", "--no-tags", "--no-recurse-submodules")
     arguments = ("fetch", *options, "--", remote, f"+{source}:{store}")
     done = server.call(*arguments, at=directory)

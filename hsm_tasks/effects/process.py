@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,9 +50,8 @@ def run(
     ok: tuple[int, ...] = (0,),
 ) -> Done:
     """Run a program to its end. `env` is laid over our own environment; a code that is not in `ok` is CommandFailed."""
-    child = _start(argv, cwd, env, stdin=subprocess.DEVNULL if text_in is None else subprocess.PIPE)
     late = ""
-    with _known(child):
+    with _child(argv, cwd, env, stdin=subprocess.DEVNULL if text_in is None else subprocess.PIPE) as child:
         try:
             out, err = child.communicate(text_in, timeout)
         except subprocess.TimeoutExpired:
@@ -74,9 +74,8 @@ def stream(
     ok: tuple[int, ...] = (0,),
 ) -> Done:
     """Run a program and hand on each line of its stdout and stderr as it comes, in the calling thread."""
-    child = _start(argv, cwd, env, stderr=subprocess.STDOUT)
     lines = []
-    with _known(child):
+    with _child(argv, cwd, env, stderr=subprocess.STDOUT) as child:
         assert child.stdout is not None
         for line in child.stdout:
             lines.append(line)
@@ -90,6 +89,8 @@ def stream(
 
 def attach(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> int:
     """Give our terminal to a program until it ends, and return its code; ctrl-C is its own affair meanwhile."""
+    for ours in (sys.stdout, sys.stderr):
+        ours.flush()  # or what we said before comes after what the program says
     with _signals() as forward:
         child = _popen(argv, cwd, env)
         forward.append(child.pid)
@@ -145,16 +146,6 @@ def _ended(pid: int) -> bool:
         return True
 
 
-def _start(
-    argv: Sequence[str],
-    cwd: Path | None,
-    env: Mapping[str, str] | None,
-    stdin: int = subprocess.DEVNULL,
-    stderr: int = subprocess.PIPE,
-) -> subprocess.Popen[str]:
-    return _popen(argv, cwd, env, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
-
-
 def _popen(
     argv: Sequence[str],
     cwd: Path | None,
@@ -186,11 +177,24 @@ def _popen(
 
 
 @contextlib.contextmanager
-def _known(child: subprocess.Popen[str]) -> Iterator[None]:
-    """Keep the child in the register while it lives; whatever interrupts us ends it as well."""
+def _child(
+    argv: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    stdin: int = subprocess.DEVNULL,
+    stderr: int = subprocess.PIPE,
+) -> Iterator[subprocess.Popen[str]]:
+    """A program in a session of its own, known while it lives; whatever interrupts us ends it as well."""
+    release_interrupts = hold_interrupts()
+    try:
+        child = _popen(argv, cwd, env, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
+    except BaseException:
+        release_interrupts()
+        raise
     adopt(child.pid)
     try:
-        yield
+        release_interrupts()
+        yield child
     except BaseException:
         end(child.pid)
         raise
@@ -201,6 +205,21 @@ def _known(child: subprocess.Popen[str]) -> Iterator[None]:
                     pipe.close()
         child.wait()
         release(child.pid)
+
+
+def hold_interrupts() -> Callable[[], None]:
+    """Hold back ctrl-C until the answer is called: a KeyboardInterrupt in Popen would leave a child nobody knows."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+
+    def release_interrupts() -> None:
+        signal.signal(signal.SIGINT, before)
+        if caught:
+            signal.raise_signal(signal.SIGINT)
+
+    return release_interrupts
 
 
 @contextlib.contextmanager
