@@ -40,7 +40,7 @@ def test_each_line_has_step_result_reason_and_seconds(tmp_path: Path, monkeypatc
     do([step("render:api", action=lambda: threading.Event().wait(0.05))])
     (line,) = lines()
     assert list(line) == ["step", "result", "reason", "seconds"]
-    assert 0.05 <= line["seconds"] < 1
+    assert 0.05 <= line["seconds"] < 20
     do([step("render:api")])
     assert lines() == [{"step": "render:api", "result": "fresh", "reason": "", "seconds": 0.0}]
 

