@@ -86,6 +86,7 @@ def _main(argv: list[str]) -> int:
         return 0
     here = workspace.find(Path.cwd())
     os.chdir(here.root)
+    report.keep_secret(partial(workspace.secret_values, here, os.environ))
     line = parse(["help", *argv[1:]] if argv[:1] in (["--help"], ["-h"]) else argv)
     if line.command == "help":
         return _help(line)
@@ -235,13 +236,16 @@ def _run_doit(opened: Opened, line: Line) -> int:
     names = [tasks.name(task) for task in graph]
     selected = resolve(line.words, names, opened.scene.chosen)
     graph = tasks.tasks(made, world, selected)
-    return engine.run(
+    code = engine.run(
         [line.command, *line.options, *selected],
         graph,
         state_file=opened.state / "state.db",
         reporter=report.Reporter,
         jobs=opened.workspace.settings.jobs,
-        default_tasks=("sync",),
+        default_tasks=["sync"],
         on_interrupt=commands.interrupt,
         gone=tasks.is_step_name,
     )
+    if code == 0 and line.command == "run" and selected in ([], ["sync"]):
+        report.say(f"to do it by hand: {commands.compose_line(opened)}")
+    return code

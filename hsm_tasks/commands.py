@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -107,6 +109,13 @@ def shell(opened: Opened, name: str, words: tuple[str, ...] = ()) -> int:
 def passthrough(opened: Opened, words: tuple[str, ...]) -> int:
     """`hsm compose …`: plain compose with the right files and project; its exit code."""
     return compose.passthrough(opened.project(), words)
+
+
+def compose_line(opened: Opened) -> str:
+    """What a person would type instead of `doit up`, in the root of the workspace."""
+    root = opened.workspace.root
+    shown = (f"-f {shlex.quote(os.path.relpath(path, root))}" for path in (*opened.files, opened.override))
+    return f"docker compose {' '.join(shown)} up -d --remove-orphans"
 
 
 def holding(folder: Path, command: str, say: Callable[[str], None]) -> AbstractContextManager[bool]:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Protocol
 
 from hsm_tasks.core.errors import ConfigError, HsmError, mask
@@ -48,9 +48,18 @@ def exit_code(error: BaseException) -> int:
     return 3 if isinstance(error, ConfigError) else 1 if isinstance(error, HsmError) else 2
 
 
+_secrets: Callable[[], tuple[str, ...]] = tuple
+
+
+def keep_secret(values: Callable[[], tuple[str, ...]]) -> None:
+    """From now on these values are cut out of everything that is said. They are asked for when something is."""
+    global _secrets  # noqa: PLW0603, RUF100 - whatever speaks, speaks through here
+    _secrets = functools.cache(values)
+
+
 def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
     """Masked, and without the control characters by which another program's words could drive the terminal."""
-    return mask(_CONTROL.sub("", text), secrets)
+    return mask(_CONTROL.sub("", text), (*secrets, *_secrets()))
 
 
 class Lines:

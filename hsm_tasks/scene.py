@@ -178,7 +178,7 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
         base=base,
         chosen=chosen,
         committed_choice=committed_choice,
-        images=_image_values((stack, committed), base, base_files[0].parent, environ),
+        images=_image_values((stack, committed), base, base_files, environ),
         lock=_lock(folder / LOCK, f"{workspace.stacks[name]}/{LOCK}"),
         local_lock=_lock(workspace.root / STATE / name / "local.lock", f"{STATE}/{name}/local.lock"),
         last_lock=_lock(workspace.root / STATE / name / "last.lock", f"{STATE}/{name}/last.lock"),
@@ -226,12 +226,21 @@ def _chosen(stack: Stack, base: Base, texts: Texts) -> choose.Chosen:
 
 
 def _image_values(
-    stacks: tuple[Stack, Stack], base: Base, root: Path, environ: Mapping[str, str]
+    stacks: tuple[Stack, Stack], base: Base, base_files: tuple[Path, ...], environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Every image reference that any mode of any service may want: as written → with its variables put in."""
+    """Every image reference that any mode of any service may want: as written → with its variables put in.
+
+    A file that the base includes may have variables of its own, so compose is asked for the base's images as they
+    stand there.
+    """
     named = {form.image for stack in stacks for form in plan.named_images(stack, base) if form.image}
-    written = sorted(named)
-    return dict(zip(written, compose.interpolate(written, root, environ), strict=True))
+    below = {name: str(keys["image"]) for name, keys in base.services.items() if "image" in keys}
+    values: dict[str, str] = {}
+    if any("$" in image for image in below.values()) and len(compose.sources(base_files)) > len(base_files):
+        filled = compose.base_images(base_files, base_files[0].parent, environ)
+        values = {image: filled[name] for name, image in below.items() if image in named and name in filled}
+    written = sorted(named - values.keys())
+    return values | dict(zip(written, compose.interpolate(written, base_files[0].parent, environ), strict=True))
 
 
 def _lock(path: Path, shown: str) -> lock.Lock:

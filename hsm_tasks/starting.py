@@ -1,4 +1,4 @@
-"""`up`: compares what runs with what should, starts compose once where something differs, and waits until it is well."""
+"""`up`: compares what runs with what should, starts compose once where they differ, and waits until all is well."""
 
 from __future__ import annotations
 

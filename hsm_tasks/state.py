@@ -168,8 +168,11 @@ def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, str]]:
     """An open connection and all rows, in one query."""
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
+        connection.execute("BEGIN")  # one look: another process may be making the tables at this moment
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        connection.execute("COMMIT")
+        if version == 0 and not tables:
             _create(connection)
         elif version != SCHEMA:
             raise sqlite3.DatabaseError("it was written by another version of hsm")

@@ -27,13 +27,21 @@ def tasks(plan: Plan, world: World, words: Iterable[str] = ()) -> list[Task]:
     """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
     chosen = world.opened.scene.chosen
     started = Start(world, frozenset(words))
-    made = [_step(step, world, started) for step in plan.steps]
+    joint = _joint_builds(plan, frozenset(words))
+    made = [_step(step, world, started, joint) for step in plan.steps]
     frozen = world.opened.scene.frozen
     made += [*_groups(plan, chosen), *_commands(world, chosen), *([_frozen(world, plan)] if frozen else [])]
     return made
 
 
-def _step(step: Step, world: World, started: Start) -> Task:
+def _joint_builds(plan: Plan, words: frozenset[str]) -> tuple[str, ...]:
+    """The builds of all `up` words of a line: they share one compose call, which must not come too early for any."""
+    everything = "up" in words
+    ups = (step for step in plan.ups if everything or label(step) in words)
+    return tuple(sorted({f"build:{name}" for step in ups for name in step.builds}))
+
+
+def _step(step: Step, world: World, started: Start, joint: tuple[str, ...]) -> Task:
     action = started.up if isinstance(step, Up) else partial(perform, step, world)
     return {
         "basename": label(step),
@@ -42,7 +50,7 @@ def _step(step: Step, world: World, started: Start) -> Task:
         "file_dep": list(_inputs(step)),
         "targets": list(_outputs(step)),
         "uptodate": [_fingerprint(step, world, started)],
-        "task_dep": list(_after(step, world)),
+        "task_dep": list(_after(step, joint)),
         "clean": [(commands.clean, [list(_disposable(step))])],
         "io": {"capture": False},
         "verbosity": 0,
@@ -102,7 +110,7 @@ def _disposable(step: Step) -> tuple[str, ...]:
     return (step.local_output, step.copy) if isinstance(step, Lock) else _outputs(step)
 
 
-def _after(step: Step, world: World) -> tuple[str, ...]:
+def _after(step: Step, joint: tuple[str, ...]) -> tuple[str, ...]:
     match step:
         case Clone() | Resolve() if step.frozen:
             return ("_frozen",)
@@ -111,7 +119,7 @@ def _after(step: Step, world: World) -> tuple[str, ...]:
         case Build():
             return SYNC
         case Up():
-            return (*SYNC, *(f"build:{name}" for name in step.builds))
+            return (*SYNC, *dict.fromkeys((*joint, *(f"build:{name}" for name in step.builds))))
         case _:
             return ()
 
@@ -126,7 +134,7 @@ def _fingerprint(step: Step, world: World, started: Start) -> Fingerprint:
             extra, settled = partial(commands.resolve_reason, step, world), partial(_pinned, step, world)
             return Fingerprint(_resolve_parts(step, world), outputs, extra, settled)
         case Lock():
-            return Fingerprint(_lock_parts(step), outputs)
+            return Fingerprint(_lock_parts(step), outputs, lambda: "update" if step.drop else None)
         case Render():
             return Fingerprint(_render_parts(step), outputs)
         case Merge():
@@ -153,7 +161,7 @@ def _clone_parts(step: Clone, world: World) -> dict[str, Any]:
         "path": step.directory,
         "submodules": repr(repository.submodules),
         "kind": repr((step.own, step.ask)),
-        "locked commit": _recorded(step, world)["locked commit"] if step.pending else step.locked,
+        "locked commit": _recorded(step, world)["locked commit"] if step.pending or step.move else step.locked,
     }
 
 
@@ -168,7 +176,7 @@ def _resolve_parts(step: Resolve, world: World) -> dict[str, Any]:
         "image": words(step.image),
         "version": words(step.version or "none"),
         "config": repr(step.config),
-        "locked digest": _pinned(step, world)["locked digest"] if step.pending else _entry(step.locked),
+        "locked digest": _pinned(step, world)["locked digest"] if step.pending or step.move else _entry(step.locked),
     }
 
 
@@ -188,7 +196,6 @@ def _lock_parts(step: Lock) -> dict[str, Any]:
         "images": repr(sorted(step.images.items())),
         "repositories": repr(sorted(step.repositories.items())),
         "committed": repr(sorted(step.committed)),
-        "drop": repr(sorted(step.known)) if step.drop else None,
     }
 
 

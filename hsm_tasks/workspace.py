@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,19 @@ def find(start: Path) -> Workspace:
         if (folder / CONFIG).is_file():
             return Workspace(folder, Settings(), _stacks(folder, Settings()))
     return Workspace(start, Settings(), {})
+
+
+_SECRET = re.compile(r"pass|token|secret|key|credential|auth|dsn", re.IGNORECASE)
+
+
+def secret_values(workspace: Workspace, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What must never be shown: the values of variables whose names say so, of the environment and of each `.env`."""
+    pairs = list(environ.items())
+    for folder in workspace.stacks.values():
+        text = files.read_if_there(workspace.root / folder / ".env") or ""
+        lines = (line.removeprefix("export ").partition("=") for line in text.splitlines())
+        pairs += [(name.strip(), value.strip().strip("'\"")) for name, _, value in lines]
+    return tuple({value for name, value in pairs if len(value) > 3 and _SECRET.search(name)})
 
 
 def _settings(folder: Path) -> Settings | None:

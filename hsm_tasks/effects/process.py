@@ -91,11 +91,10 @@ def attach(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None = 
     """Give our terminal to a program until it ends, and return its code; ctrl-C is its own affair meanwhile."""
     for ours in (sys.stdout, sys.stderr):
         ours.flush()  # or what we said before comes after what the program says
-    with _signals() as forward:
+    with _signals() as pass_on_to:
         child = _popen(argv, cwd, env)
-        forward.append(child.pid)
+        pass_on_to(child)
         child.wait()
-        forward.clear()
     return _code(child)
 
 
@@ -223,25 +222,32 @@ def hold_interrupts() -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def _signals() -> Iterator[Callable[[subprocess.Popen[str]], None]]:
     """Survive ctrl-C, which the terminal sends to the program too, and pass on what was sent to us alone.
 
     Handlers, and not SIG_IGN: a program inherits what is ignored, but not what is handled.
     """
-    pids: list[int] = []
+    children: list[subprocess.Popen[str]] = []
+    early: list[int] = []
 
     def forward(number: int, _frame: object) -> None:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        for child in children:
+            child.send_signal(number)
+        if not children:
+            early.append(number)
+
+    def pass_on_to(child: subprocess.Popen[str]) -> None:
+        children.append(child)
+        for number in early:
+            child.send_signal(number)
 
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield pids
+        yield pass_on_to
         return
     wanted = {signal.SIGINT: lambda *_: None, signal.SIGTERM: forward, signal.SIGHUP: forward}
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
-        yield pids
+        yield pass_on_to
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
