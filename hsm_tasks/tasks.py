@@ -27,17 +27,17 @@ def tasks(plan: Plan, world: World, words: Iterable[str] = ()) -> list[Task]:
     """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
     chosen = world.opened.scene.chosen
     started = Start(world, frozenset(words))
-    joint = _joint_builds(plan, frozenset(words))
+    joint = _joint_builds(plan, frozenset(words), commands.active(chosen))
     made = [_step(step, world, started, joint) for step in plan.steps]
     frozen = world.opened.scene.frozen
     made += [*_groups(plan, chosen), *_commands(world, chosen), *([_frozen(world, plan)] if frozen else [])]
     return made
 
 
-def _joint_builds(plan: Plan, words: frozenset[str]) -> tuple[str, ...]:
+def _joint_builds(plan: Plan, words: frozenset[str], usual: tuple[str, ...]) -> tuple[str, ...]:
     """The builds of all `up` words of a line: they share one compose call, which must not come too early for any."""
-    everything = "up" in words
-    ups = (step for step in plan.ups if everything or label(step) in words)
+    started = usual if "up" in words else ()
+    ups = (step for step in plan.ups if step.name in started or label(step) in words)
     return tuple(sorted({f"build:{name}" for step in ups for name in step.builds}))
 
 
