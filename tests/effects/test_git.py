@@ -191,8 +191,12 @@ def test_a_server_whose_head_is_on_no_branch_is_cloned_detached(url: str, api: P
     assert git.state(there).commit == head(api)
 
 
-def test_a_path_is_cloned_too(api: Path, there: Path) -> None:
-    assert git.clone(str(api), there, ref="main") == head(api)
+@pytest.mark.parametrize("form", ["{}", "{}.git", "file://{}", "file://{}.git"])
+def test_a_path_is_cloned_too(api: Path, there: Path, form: str) -> None:
+    plain_git(api.parent, "clone", "--quiet", "--bare", "api", "api.git")
+    assert git.clone(form.format(api), there, ref="main") == head(api)
+    assert git.advance(there, url=form.format(api), ref="main").kind == "current"
+    assert git.remote_commit(form.format(api), "v1") == head(api, "v1")
 
 
 def test_an_empty_folder_is_filled_and_any_other_is_left_alone(url: str, there: Path) -> None:
@@ -211,6 +215,9 @@ def test_a_place_that_can_not_be_written_is_an_error_and_no_bug(url: str, there:
     with pytest.raises(GitError, match="can not be made"):
         git.clone(url, there, ref="main")
     assert not left_over(there)
+    there.parent.joinpath("file").write_text("")
+    with pytest.raises(GitError, match="can not be made"):
+        git.clone(url, there.parent / "file" / "api", ref="main")
 
 
 def test_many_are_cloned_at_once(server: GitServer, tmp_path: Path) -> None:
@@ -423,10 +430,11 @@ def test_what_a_living_process_makes_beside_is_left_alone(url: str, there: Path)
     theirs = there.with_name(f".api.{os.getppid()}-abc.tmp")
     other = there.with_name(".api.me-abc.tmp")
     init = there.with_name(".api.1-abc.tmp")
-    for folder in (theirs, other, init):
+    huge = there.with_name(f".api.{'9' * 30}-abc.tmp")
+    for folder in (theirs, other, init, huge):
         folder.mkdir(parents=True)
     git.clone(url, there, ref="main")
-    assert sorted(left_over(there)) == sorted([theirs.name, other.name, init.name])
+    assert sorted(left_over(there)) == sorted([theirs.name, other.name, init.name, huge.name])
 
 
 def test_an_interrupt_ends_a_clone_in_a_thread(server: GitServer, there: Path) -> None:
@@ -518,14 +526,14 @@ def test_a_url_that_the_users_git_turns_into_a_program_does_not_run(
     assert not (tmp_path / "proof").exists()
 
 
-@pytest.mark.parametrize("ref", ["main", "a/b", "ü", "a.b", "-q", "--help", "a..b", "a@{1}", "a b", "a:b", "a~1", "a^"])
 @pytest.mark.parametrize(
     "wrap", ["{}", "x/{}", "{}.lock", ".{}", "{}.", "{}/", "/{}", "{}*", "{}?", "{}[", "{}\\", "@"]
 )
-def test_refs_are_judged_as_git_judges_them(ref: str, wrap: str) -> None:
-    name = wrap.format(ref)
-    theirs = process.run("git", "check-ref-format", "--allow-onelevel", name, ok=(0, 1, 128, 129)).code == 0
-    assert (check_ref(name) is None) == (theirs and not name.startswith("-"))
+def test_refs_are_judged_as_git_judges_them(wrap: str) -> None:
+    for ref in ("main", "a/b", "ü", "a.b", "-q", "--help", "a..b", "a@{1}", "a b", "a:b", "a~1", "a^"):
+        name = wrap.format(ref)
+        theirs = process.run("git", "check-ref-format", "--allow-onelevel", name, ok=(0, 1, 128, 129)).code == 0
+        assert (check_ref(name) is None) == (theirs and not name.startswith("-")), name
 
 
 def test_hooks_of_the_users_template_do_not_run_in_a_clone(url: str, there: Path, tmp_path: Path) -> None:
@@ -885,6 +893,11 @@ def test_paths_that_no_rule_covers_are_told_and_then_excluded(checkout: Path) ->
     assert git.not_ignored(checkout, wanted) == []
     assert (checkout / ".git" / "info" / "exclude").read_text().splitlines()[-3:] == missing
     assert plain_git(checkout, "status", "--porcelain") == "?? .gitignore"
+
+
+def test_what_git_does_not_see_needs_no_rule(checkout: Path) -> None:
+    (checkout / "repos").symlink_to(checkout.parent)
+    assert git.not_ignored(checkout, ["repos/x", "../outside", "seen", "/etc/passwd"]) == ["seen"]
 
 
 def test_a_rule_is_added_after_a_line_without_an_end(checkout: Path) -> None:

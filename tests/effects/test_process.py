@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -
     with pytest.raises(CommandFailed, match="it took longer than") as error:
         process.run("sh", "-c", script, timeout=0.5)
     assert "so far" in str(error.value)
-    assert not runs(int((tmp_path / "pid").read_text()))
+    wait_until(lambda: not runs(int((tmp_path / "pid").read_text())))
 
 
 def test_what_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +126,7 @@ def test_an_error_of_the_listener_ends_the_program(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         process.stream("sh", "-c", f"echo $$ > {tmp_path}/pid; echo hello; sleep 60", on_line=listen)
-    assert not runs(int((tmp_path / "pid").read_text()))
+    wait_until(lambda: not runs(int((tmp_path / "pid").read_text())))
 
 
 def test_attach_returns_the_code() -> None:
@@ -154,7 +155,9 @@ def test_ctrl_c_belongs_to_the_program_and_we_live_on() -> None:
 
 
 def test_a_program_that_does_not_catch_ctrl_c_is_ended_by_it() -> None:
-    code = "from hsm_tasks.effects import process; print('code', process.attach('sh', '-c', 'echo ready; sleep 60'))"
+    code = (
+        "from hsm_tasks.effects import process; print('code', process.attach('sh', '-c', 'echo ready; exec sleep 60'))"
+    )
     said = under_a_terminal([PYTHON, "-c", code], press=b"\x03", when="ready")
     assert "code 130" in said
 
@@ -167,6 +170,16 @@ def test_attach_passes_on_a_polite_request_to_end() -> None:
         ours.terminate()
         assert ours.stdout.read() == f"{128 + signal.SIGTERM}\n"
     assert ours.returncode == 0
+
+
+def test_a_request_to_end_that_comes_early_is_passed_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(subprocess.Popen[str]):
+        def __init__(self, *argv: Any, **options: Any) -> None:
+            super().__init__(*argv, **options)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    assert process.attach("sleep", "60") == 128 + signal.SIGTERM
 
 
 def test_interrupt_ends_all_that_run_in_other_threads(tmp_path: Path) -> None:
@@ -202,6 +215,21 @@ def test_interrupt_ends_a_child_that_others_started_until_it_is_released() -> No
     process.end(children[1].pid)
 
 
+def test_ctrl_c_while_a_program_is_being_started_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    children = []
+
+    class Slow(subprocess.Popen[str]):
+        def __init__(self, *argv: Any, **options: Any) -> None:
+            super().__init__(*argv, **options)
+            children.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    with pytest.raises(KeyboardInterrupt):
+        process.run("sleep", "60")
+    assert children[0].returncode == -signal.SIGTERM
+
+
 def test_ctrl_c_in_our_own_wait_ends_the_program(tmp_path: Path) -> None:
     code = f"""
 from hsm_tasks.effects import process
@@ -214,4 +242,4 @@ except KeyboardInterrupt:
         wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         ours.send_signal(signal.SIGINT)
         assert ours.communicate()[0] == "interrupted\n"
-    assert not runs(int((tmp_path / "pid").read_text()))
+    wait_until(lambda: not runs(int((tmp_path / "pid").read_text())))
