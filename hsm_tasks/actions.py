@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -86,13 +87,13 @@ def perform(step: Step, world: World) -> None:
 
 def hide_generated(opened: Opened) -> None:
     """Adds what git would see of ours to the repository's info/exclude, never to a committed file."""
-    root, folder = opened.workspace.root, opened.workspace.stacks[opened.name]
-    ours = [root / opened.workspace.settings.repos_dir, root / folder / OVERRIDE, root / folder / LOCAL]
+    root, folder = opened.workspace.root.resolve(), opened.workspace.stacks[opened.name]
     top = git.top_level(root)
     if top is None:
         return
-    inside = [path for path in ours if path.is_relative_to(top)]
-    seen = git.not_ignored(top, [str(path.relative_to(top)) for path in inside])
+    here = root.relative_to(top.resolve()).as_posix()
+    ours = [(opened.workspace.settings.repos_dir, "/"), (f"{folder}/{OVERRIDE}", ""), (f"{folder}/{LOCAL}", "")]
+    seen = git.not_ignored(top, [posixpath.normpath(f"{here}/{path}") + end for path, end in ours])
     if seen:
         git.exclude(top, [f"/{path}" for path in seen])
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from hsm_tasks import __version__, commands, report, status, tables, workspace
 from hsm_tasks.actions import World
@@ -56,9 +57,13 @@ class Line:
         return value == "yes"
 
 
-def console() -> None:
-    """The program `hsm`."""
-    sys.exit(main(sys.argv[1:]))
+def console() -> NoReturn:
+    """The program `hsm`. Everything is saved by then, and taking Python down politely costs more than a small run."""
+    code = main(sys.argv[1:])
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -85,6 +90,8 @@ def _main(argv: list[str]) -> int:
         print(__version__)
         return 0
     here = workspace.find(Path.cwd())
+    if os.environ.get("HSM_RUN_LOG"):
+        os.environ["HSM_RUN_LOG"] = str(Path(os.environ["HSM_RUN_LOG"]).absolute())
     os.chdir(here.root)
     report.keep_secret(partial(workspace.secret_values, here, os.environ))
     line = parse(["help", *argv[1:]] if argv[:1] in (["--help"], ["-h"]) else argv)

@@ -7,7 +7,6 @@ line to the same `main` that `hsm` calls, and ends with its exit code: both door
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -22,10 +21,9 @@ class Door:
         self._open()
 
     def _open(self) -> NoReturn:
-        from hsm_tasks.cli import main
+        from hsm_tasks.cli import console
 
-        sys.stdout.flush()
-        raise SystemExit(main(sys.argv[1:]))
+        console()
 
 
 hsm = Door()

@@ -85,7 +85,7 @@ class Kept(HsmError):  # noqa: N818 - nothing went wrong: work of the user is in
     """A checkout holds work, so it stays as it is."""
 
 
-_USERINFO = re.compile(r"//[^/@\s'\"]+@")
+_USERINFO = re.compile(r"//[^/\s'\"]+@")
 
 
 def mask(text: str, secrets: tuple[str, ...] = ()) -> str:
