@@ -10,13 +10,13 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from hsm_tasks.core.choose import Form
+from hsm_tasks.core.forms import Form, as_map
 from hsm_tasks.core.model import Keys, Tree
 from hsm_tasks.core.yamltext import Override, Reset
 
 _COLON = re.compile(r":(?![^{]*\})")
 _PROPAGATION = frozenset({"shared", "rshared", "slave", "rslave", "private", "rprivate"})
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:|git@")
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:|git@|github\.com/")
 
 
 def split(text: str) -> list[str]:
@@ -36,8 +36,8 @@ def build(keys: Keys, checkout: str | None) -> dict[str, Tree]:
     """A build section with its context and additional contexts rebased; the context of a checkout is its root."""
     context = keys.get("context")
     result = {**keys, "context": rebase(context if isinstance(context, str) else ".", checkout)}
-    contexts = keys.get("additional_contexts")
-    if isinstance(contexts, Mapping):
+    contexts = as_map(keys.get("additional_contexts"))
+    if contexts:
         result["additional_contexts"] = {name: rebase(str(path), checkout) for name, path in contexts.items()}
     return result
 
@@ -75,13 +75,22 @@ def sources(volumes: object) -> tuple[str, ...]:
 
 def _is_source(volume: Tree, form: Form, checkout: str | None) -> bool:
     """Whether a mount of the base brings in the sources that an image already has."""
-    if not isinstance(volume, Mapping) or volume.get("type") != "bind":
+    source = volume.get("source") if isinstance(volume, Mapping) else None
+    if not isinstance(source, str) or not isinstance(volume, Mapping):
         return False
-    source = volume.get("source")
-    context = (form.base or {}).get("build")
-    context = context.get("context") if isinstance(context, Mapping) else None
-    roots = [root for root in (checkout, context) if isinstance(root, str)]
-    return isinstance(source, str) and any(_inside(source, root) for root in roots)
+    # compose, which does not know the value here, takes `${DIR}/src:/src` for a named volume
+    maybe = volume.get("type") == "bind" or (volume.get("type") == "volume" and "$" in source)
+    return maybe and any(_inside(source, root) for root in _roots(form, checkout))
+
+
+def _roots(form: Form, checkout: str | None) -> list[str]:
+    """Where the sources of a service may lie: its checkout, and the contexts that the base and hsm.yaml name."""
+    own = form.service.dev.build if form.service else None
+    contexts = [keys.get("context") for keys in ((form.base or {}).get("build"), own) if isinstance(keys, Mapping)]
+    found = [checkout, contexts[0] if contexts else None]
+    if own is not None:
+        found.append(str(build(own, checkout)["context"]))
+    return [root for root in found if isinstance(root, str)]
 
 
 def _inside(path: str, root: str) -> bool:
@@ -92,11 +101,18 @@ def _inside(path: str, root: str) -> bool:
 
 
 def _written(volume: Tree) -> Tree:
-    """A mount of the base to be written again. Compose takes `${DIR}/x:/x` for a named volume: it stays short."""
+    """A mount of the base to be written again. One that compose takes for a named volume only because its source is a
+    variable goes back to its short form, where compose decides once it knows the value."""
     if not isinstance(volume, Mapping) or "$" not in str(volume.get("source", "")) or volume.get("type") != "volume":
         return volume
-    mode = ":ro" if volume.get("read_only") else ""
-    return f"{volume['source']}:{volume['target']}{mode}"
+    modes = ["ro"] if volume.get("read_only") else []
+    for key in ("bind", "volume"):
+        options = volume.get(key)
+        for name, value in options.items() if isinstance(options, Mapping) else ():
+            if name not in ("selinux", "propagation", "nocopy"):
+                return volume  # only the long form can say so, and there the type is what was written
+            modes.append(name if name == "nocopy" else str(value))
+    return ":".join([str(volume["source"]), str(volume["target"]), *([",".join(modes)] if modes else [])])
 
 
 def _long(volume: object, checkout: str | None) -> object:
@@ -125,18 +141,17 @@ def _rebased(volume: Mapping[str, object], checkout: str | None) -> dict[str, ob
 
 
 def _with_modes(volume: dict[str, object], modes: list[str]) -> dict[str, object]:
-    kind = str(volume["type"])
-    under = volume.get(kind)
-    options: dict[str, object] = dict(under) if isinstance(under, Mapping) else {}
+    """`ro,z` in the long form; compose keeps selinux and propagation under `bind`, of named volumes too."""
+    bind, named = volume.get("bind"), {"nocopy": True} if "nocopy" in modes else {}
+    options: dict[str, object] = dict(bind) if isinstance(bind, Mapping) else {}
+    result = dict(volume)
     for mode in modes:
         if mode == "ro":
-            volume = {**volume, "read_only": True}
+            result["read_only"] = True
         elif mode in ("z", "Z"):
             options["selinux"] = mode
         elif mode in _PROPAGATION:
             options["propagation"] = mode
-        elif mode == "nocopy":
-            options["nocopy"] = True
         elif mode in ("cached", "delegated", "consistent"):
-            volume = {**volume, "consistency": mode}
-    return {**volume, kind: options} if options else volume
+            result["consistency"] = mode
+    return result | ({"bind": options} if options else {}) | ({"volume": named} if named else {})

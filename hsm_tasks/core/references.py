@@ -7,14 +7,17 @@ own hash of a service does not count depends_on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hsm_tasks.core.choose import NAMESPACES, Chosen, Form, hard, pieces, soft
-from hsm_tasks.core.yamltext import Override
+from hsm_tasks.core.forms import NAMESPACES, Chosen, Form, as_map, named
+from hsm_tasks.core.yamltext import Override, Reset
 
 KEYS = ("depends_on", "links", "volumes_from", *NAMESPACES)
 HEALTHY, STARTED = "service_healthy", "service_started"
+Entry = Mapping[str, object]
+_PLAIN: Entry = {"condition": STARTED, "required": True}
+_NOBODY: Mapping[str, Entry] = {}
 _STRONGEST_FIRST = ("service_completed_successfully", HEALTHY, STARTED)
 
 
@@ -26,21 +29,24 @@ class Condition:
 
 
 def draw(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[str, object]:
-    """The keys with references, as they must be written over the base."""
+    """The keys with references, as they must be written over the base; those of a build are `contexts`."""
     below = form.base or {}
     keys = _depends(form, section, chosen) | _lists(form, section, chosen)
     for key in NAMESPACES:
-        value = section.get(key, below.get(key))
-        rewired = _namespace(value, chosen)
+        rewired = _namespace(section.get(key, below.get(key)), chosen)
         if rewired != below.get(key):
             keys[key] = rewired
-    contexts = _contexts(below.get("build"), chosen) if form.mode in ("dev", "base") else {}
-    if contexts and not (form.service and form.service.dev.build is not None):
-        keys["build"] = {"additional_contexts": contexts}
     labels = _labels(form, chosen)
     if labels:
-        keys["labels"] = _labelled(section.get("labels"), labels)
+        keys["labels"] = as_map(section.get("labels")) | labels
     return keys
+
+
+def contexts(build: object, chosen: Chosen) -> dict[str, object]:
+    """Those additional contexts of a build that need another target."""
+    pairs = as_map(build.get("additional_contexts")) if isinstance(build, Mapping) else {}
+    rewired = {name: (value, _namespace(value, chosen)) for name, value in pairs.items()}
+    return {name: new for name, (old, new) in rewired.items() if new != old}
 
 
 def _target(name: str, form: Form, chosen: Chosen) -> str | None:
@@ -52,42 +58,44 @@ def _target(name: str, form: Form, chosen: Chosen) -> str | None:
 
 
 def _depends(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[str, object]:
-    below, own = _entries((form.base or {}).get("depends_on")), _entries(section.get("depends_on"))
-    wanted: dict[str, Mapping[str, object]] = {}
-    for name, entry in [*below.items(), *own.items()]:
+    below = _entries((form.base or {}).get("depends_on"))
+    asked = {**below, **_entries(section.get("depends_on"), below)}
+    wanted: dict[str, Entry] = {}
+    for name, entry in asked.items():
         target = _target(name, form, chosen)
         if target is not None:
-            wanted[target] = _joined(wanted.get(target), entry) if target not in own or name != target else entry
-    full: dict[str, object] = {name: _judged(name, entry, chosen) for name, entry in wanted.items()}
-    if full == below:
-        return {}
-    untouched = all(full.get(name) == entry for name, entry in below.items())
-    if untouched:
-        return {"depends_on": {name: entry for name, entry in full.items() if name not in below}}
+            wanted[target] = _joined(wanted.get(target), entry)
+    full = {name: _judged(name, entry, chosen) for name, entry in wanted.items()}
+    if all(full.get(name) == entry for name, entry in below.items()):
+        added = {name: entry for name, entry in full.items() if name not in below}
+        return {"depends_on": added} if added else {}
+    if not full:
+        return {"depends_on": Reset("map")}
     return {"depends_on": Override(full) if below else full}
 
 
-def _entries(depends: object) -> dict[str, Mapping[str, object]]:
-    """name → {condition, required, …}, of the list form or the map form."""
+def _entries(depends: object, under: Mapping[str, Entry] = _NOBODY) -> dict[str, Entry]:
+    """name → {condition, required, …}, of the list form or the map form; what a map leaves out is as it is `under` it.
+    """
     if isinstance(depends, list):
-        return {str(name): {"condition": STARTED, "required": True} for name in depends}
+        return {str(name): _PLAIN for name in depends}
     entries = depends.items() if isinstance(depends, Mapping) else ()
     return {
-        name: {"condition": STARTED, "required": True, **(entry if isinstance(entry, Mapping) else {})}
-        for name, entry in entries
+        name: {**under.get(name, _PLAIN), **(entry if isinstance(entry, Mapping) else {})} for name, entry in entries
     }
 
 
-def _joined(one: Mapping[str, object] | None, other: Mapping[str, object]) -> Mapping[str, object]:
+def _joined(one: Entry | None, other: Entry) -> Entry:
     """Two references that became one ask for what the stronger asks for."""
     if one is None:
         return other
     conditions = {one["condition"], other["condition"]}
     condition = next((name for name in _STRONGEST_FIRST if name in conditions), STARTED)
-    return {**one, **other, "condition": condition, "required": bool(one["required"]) or bool(other["required"])}
+    strict = {key: True for key in ("required", "restart") if one.get(key) or other.get(key)}
+    return {**one, **other, "condition": condition, **strict}
 
 
-def _judged(name: str, entry: Mapping[str, object], chosen: Chosen) -> Mapping[str, object]:
+def _judged(name: str, entry: Entry, chosen: Chosen) -> Entry:
     """A healthcheck condition is kept only where the chosen option has a healthcheck."""
     form = chosen.forms.get(name)
     if entry["condition"] != HEALTHY or form is None or not form.option:
@@ -101,7 +109,7 @@ def _judged(name: str, entry: Mapping[str, object], chosen: Chosen) -> Mapping[s
 def _has_healthcheck(form: Form) -> bool | None:
     """What the compose keys say of a healthcheck; None where only the image knows."""
     found: bool | None = None
-    for keys in pieces(form):
+    for keys in form.pieces:
         check = keys.get("healthcheck")
         if not isinstance(check, Mapping):
             continue
@@ -116,6 +124,9 @@ def _has_healthcheck(form: Form) -> bool | None:
 # --- the others -------------------------------------------------------------------------------------------------
 
 
+_Rewire = Callable[[str, Form, Chosen], "str | None"]
+
+
 def _lists(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[str, object]:
     keys: dict[str, object] = {}
     for key, rewire in (("links", _link), ("volumes_from", _volumes_from)):
@@ -123,7 +134,7 @@ def _lists(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[st
         old = list(_rewired(below, rewire, form, chosen))
         new = list(_rewired(own, rewire, form, chosen))
         if old != below:
-            keys[key] = Override([*old, *new])
+            keys[key] = Override([*old, *new]) if old or new else Reset("list")
         elif new:
             keys[key] = new
     return keys
@@ -133,8 +144,7 @@ def _items(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
-def _rewired(items: list[str], rewire: object, form: Form, chosen: Chosen) -> Iterator[str]:
-    assert callable(rewire)
+def _rewired(items: list[str], rewire: _Rewire, form: Form, chosen: Chosen) -> Iterator[str]:
     for item in items:
         text = rewire(item, form, chosen)
         if text is not None:
@@ -165,22 +175,7 @@ def _namespace(value: object, chosen: Chosen) -> object:
     return f"service:{chosen.targets.get(name, name)}"
 
 
-def _contexts(build: object, chosen: Chosen) -> dict[str, object]:
-    """The additional contexts of a base's build that need another target."""
-    contexts = build.get("additional_contexts") if isinstance(build, Mapping) else None
-    pairs = contexts.items() if isinstance(contexts, Mapping) else (tuple(i.split("=", 1)) for i in _items(contexts))
-    rewired = {name: (value, _namespace(value, chosen)) for name, value in pairs}
-    return {name: new for name, (old, new) in rewired.items() if new != old}
-
-
 def _labels(form: Form, chosen: Chosen) -> dict[str, str]:
     """The groups that this service refers to, by alias or by any option, and what answers for them."""
-    named = {name for keys in pieces(form) for name in (*soft(keys), *(name for _, name in hard(keys)))}
-    answering = {chosen.stands_for(name) for name in named} - {None, form.name}
+    answering = {chosen.stands_for(name) for name in named(form)} - {None, form.name}
     return {f"hsm.group.{group}": option for group, option in sorted(chosen.groups.items()) if option in answering}
-
-
-def _labelled(own: object, labels: Mapping[str, str]) -> dict[str, object]:
-    if isinstance(own, list):
-        own = dict(str(item).partition("=")[::2] for item in own)
-    return {**(own if isinstance(own, Mapping) else {}), **labels}

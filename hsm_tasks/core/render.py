@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hsm_tasks.core import mounts, references
-from hsm_tasks.core.choose import Chosen, Form
-from hsm_tasks.core.model import Limits, Pin, Tree
+from hsm_tasks.core.forms import Chosen, Form, as_map
+from hsm_tasks.core.layers import append
+from hsm_tasks.core.model import Keys, Limits, Pin, Tree
 from hsm_tasks.core.references import Condition
 from hsm_tasks.core.scalars import Schema, typed
 from hsm_tasks.core.yamltext import Override, Reset, dump
@@ -41,19 +42,17 @@ def render(form: Form, chosen: Chosen, site: Site) -> Draft:
     if form.mode == "off":
         return None
     section = _section(form, site)
-    keys = _rest(section)
+    keys = _rest(section) | ({"image": Pinned(form.name)} if form.image else {})
     if form.mode == "dev":
-        keys |= _dev(form, site)
-    elif form.image:
-        keys |= {"image": Pinned(form.name)}
+        keys |= _without(("image", "pull_policy"), form, section) | _develop(form, section, site)
     if form.mode == "prod":
         keys |= _prod(form, section)
-    keys |= _ports(form, section) | _volumes(form, section, site)
-    keys |= references.draw(form, section, chosen)
-    keys |= _networks(form, section)
-    if form.active and (form.base or {}).get("profiles"):
-        keys["profiles"] = Reset("list")
-    return {key: keys[key] for key in sorted(keys)}
+    else:
+        keys |= _build(form, section, chosen, site)
+    keys |= _displaced(form, keys) | _ports(form, section) | _volumes(form, section, site)
+    keys |= references.draw(form, section, chosen) | _networks(form, section) | _profiles(form, section)
+    drawn: dict[str, object] = _sorted(keys)
+    return drawn
 
 
 def fill(name: str, draft: Draft, pins: Mapping[str, Pin]) -> str:
@@ -87,9 +86,22 @@ def _fill(value: Any, pins: Mapping[str, Pin]) -> Any:
         case Override():
             return Override(_fill(value.tree, pins))
         case Mapping():
-            return {key: _fill(value[key], pins) for key in sorted(value)}
+            return {key: _fill(item, pins) for key, item in value.items()}
         case list():
             return [_fill(item, pins) for item in value]
+        case _:
+            return value
+
+
+def _sorted(value: Any) -> Any:
+    """In one order, whatever the order of the keys in hsm.yaml."""
+    match value:
+        case Override():
+            return Override(_sorted(value.tree))
+        case Mapping():
+            return {key: _sorted(value[key]) for key in sorted(value)}
+        case list():
+            return [_sorted(item) for item in value]
         case _:
             return value
 
@@ -101,62 +113,52 @@ DRAWN = ("build", "develop", "networks", "ports", "profiles", "volumes", *refere
 
 def _section(form: Form, site: Site) -> dict[str, object]:
     """The keys of the mode and of the chosen options, typed: maps by key, lists appended."""
-    merged: dict[str, object] = {}
+    merged: Keys = {}
     for keys in (form.section, *form.extra):
-        merged = _merged(merged, typed(keys, site.schema))
-    return merged
-
-
-def _merged(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
-    result = dict(under)
-    for key, value in over.items():
-        old = result.get(key)
-        if isinstance(old, list) and isinstance(value, list):
-            result[key] = [*old, *value]
-        elif isinstance(old, Mapping | list) and isinstance(value, Mapping | list):
-            result[key] = _merged(as_map(old), as_map(value))
-        else:
-            result[key] = value
-    return result
-
-
-def as_map(value: object) -> dict[str, object]:
-    """The map form of what compose also takes as a list: `A=1` or a bare name."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    pairs = (str(item).partition("=") for item in value) if isinstance(value, list) else ()
-    return {name: text if equals else None for name, equals, text in pairs}
+        merged = append(merged, keys)
+    return {**typed(merged, site.schema)}
 
 
 def _rest(section: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in section.items() if key not in DRAWN}
 
 
-def _dev(form: Form, site: Site) -> dict[str, object]:
-    assert form.service is not None
-    below, dev = form.base or {}, form.service.dev
-    keys: dict[str, object] = {key: Reset("null") for key in ("image", "pull_policy") if key in below}
-    if site.checkout is not None or dev.build is not None:
-        build = typed({"build": mounts.build(dev.build or {}, site.checkout)}, site.schema)["build"]
-        keys["build"] = Override(build) if "build" in below else build
-    if dev.watch:
-        watch: list[Tree] = [mounts.watch(rule, site.checkout) for rule in dev.watch]
-        develop = typed({"develop": {"watch": watch}}, site.schema)["develop"]
-        keys["develop"] = Override(develop) if "develop" in below else develop
-    return keys
+def _without(keys: tuple[str, ...], form: Form, section: Mapping[str, object]) -> dict[str, object]:
+    """Takes keys of the base away, where hsm.yaml does not say what they are to be."""
+    return {key: Reset("null") for key in keys if key in (form.base or {}) and key not in section}
+
+
+def _build(form: Form, section: Mapping[str, object], chosen: Chosen, site: Site) -> dict[str, object]:
+    """How an image is made: of the checkout, or as the base says, with what chosen options want of their consumers."""
+    below, own, asked = (form.base or {}).get("build"), form.own_build, as_map(section.get("build"))
+    if own is None:
+        rewired = references.contexts(append(below or {}, asked), chosen)
+        changed = append(asked, {"additional_contexts": rewired} if rewired else {})
+        return {"build": changed} if changed and below is not None else {}
+    drawn = append(as_map(typed({"build": mounts.build(own, site.checkout)}, site.schema)["build"]), asked)
+    rewired = references.contexts(drawn, chosen)
+    if rewired:
+        drawn = append(drawn, {"additional_contexts": rewired})
+    return {"build": drawn if below is None else Override(drawn)}
+
+
+def _develop(form: Form, section: Mapping[str, object], site: Site) -> dict[str, object]:
+    given = as_map(section.get("develop"))
+    if form.service and form.service.dev.watch:
+        rules: list[Tree] = [mounts.watch(rule, site.checkout) for rule in form.service.dev.watch]
+        given = append(given, typed({"develop": {"watch": rules}}, site.schema)["develop"])
+    if not given:
+        return {}
+    return {"develop": Override(given) if "develop" in (form.base or {}) else given}
 
 
 def _prod(form: Form, section: Mapping[str, object]) -> dict[str, object]:
     assert form.service is not None
-    below, prod = form.base or {}, form.service.prod
-    keys: dict[str, object] = {key: Reset("null") for key in ("build", "develop") if key in below}
-    if below.get("pull_policy") == "build":
-        keys["pull_policy"] = Reset("null")
-    deploy = _deploy(prod.limits, prod.replicas)
-    if deploy:
-        under = section.get("deploy")
-        keys["deploy"] = _merged(under, deploy) if isinstance(under, Mapping) else deploy
-    return keys | {key: Reset("null") for key in _displaced(prod.limits, prod.replicas) if key in below}
+    keys = _without(("build", "develop"), form, {})
+    if (form.base or {}).get("pull_policy") == "build":
+        keys |= _without(("pull_policy",), form, section)
+    deploy = _deploy(form.service.prod.limits, form.service.prod.replicas)
+    return keys | ({"deploy": append(section.get("deploy") or {}, deploy)} if deploy else {})
 
 
 def _deploy(limits: Limits, replicas: int | None) -> dict[str, object]:
@@ -166,10 +168,25 @@ def _deploy(limits: Limits, replicas: int | None) -> dict[str, object]:
     return deploy | ({} if replicas is None else {"replicas": replicas})
 
 
-def _displaced(limits: Limits, replicas: int | None) -> list[str]:
-    """The old keys that compose does not allow beside their newer forms under `deploy`."""
-    pairs = (("mem_limit", limits.memory), ("cpus", limits.cpus), ("pids_limit", limits.pids), ("scale", replicas))
-    return [key for key, value in pairs if value is not None]
+# compose refuses these beside their newer forms under `deploy`
+_OLDER = {
+    "mem_limit": ("resources", "limits", "memory"),
+    "cpus": ("resources", "limits", "cpus"),
+    "pids_limit": ("resources", "limits", "pids"),
+    "mem_reservation": ("resources", "reservations", "memory"),
+    "scale": ("replicas",),
+}
+
+
+def _displaced(form: Form, keys: Mapping[str, object]) -> dict[str, object]:
+    """Takes those old keys of the base away whose newer forms are given."""
+    return _without(tuple(old for old, path in _OLDER.items() if _at(keys.get("deploy"), path) is not None), form, keys)
+
+
+def _at(tree: object, path: tuple[str, ...]) -> object:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
 
 
 def _ports(form: Form, section: Mapping[str, object]) -> dict[str, object]:
@@ -178,17 +195,21 @@ def _ports(form: Form, section: Mapping[str, object]) -> dict[str, object]:
         return {}
     below = (form.base or {}).get("ports")
     old = list(below) if isinstance(below, list) else []
-    taken = {container_port(port) for port in new}
-    kept = [port for port in old if container_port(port) not in taken]
+    taken = frozenset().union(*(container_ports(port) for port in new))
+    kept = [port for port in old if not container_ports(port) <= taken]
     return {"ports": new if len(kept) == len(old) else Override([*kept, *new])}
 
 
-def container_port(port: object) -> tuple[str, str]:
-    """(port, protocol) inside the container, of compose's long or short form."""
+def container_ports(port: object) -> frozenset[tuple[str, str]]:
+    """The (port, protocol) pairs inside the container, of compose's long or short form. The short form may be a range;
+    a variable is a port of its own."""
     if isinstance(port, Mapping):
-        return str(port.get("target")), str(port.get("protocol") or "tcp")
+        return frozenset({(str(port.get("target")), str(port.get("protocol") or "tcp"))})
     target, _, protocol = mounts.split(str(port))[-1].partition("/")
-    return target, protocol or "tcp"
+    first, _, last = target.partition("-")
+    known = first.isdigit() and last.isdigit()
+    numbers = [str(number) for number in range(int(first), int(last) + 1)] if known else [target]
+    return frozenset((number, protocol or "tcp") for number in numbers)
 
 
 def _volumes(form: Form, section: Mapping[str, object], site: Site) -> dict[str, object]:
@@ -199,10 +220,18 @@ def _volumes(form: Form, section: Mapping[str, object], site: Site) -> dict[str,
 
 def _networks(form: Form, section: Mapping[str, object]) -> dict[str, object]:
     below, own = as_map((form.base or {}).get("networks")), as_map(section.get("networks"))
+    if "network_mode" in section and not own:  # compose refuses the two together
+        return _without(("networks",), form, {})
     if not form.aliases:
         return {"networks": own} if own else {}
     joined = {**below, **own} or {"default": None}
     return {"networks": {name: _answering(own.get(name), form.aliases) for name in joined}}
+
+
+def _profiles(form: Form, section: Mapping[str, object]) -> dict[str, object]:
+    if form.active:
+        return {"profiles": Reset("list")} if (form.base or {}).get("profiles") else {}
+    return {"profiles": section["profiles"]} if section.get("profiles") else {}
 
 
 def _answering(network: object, aliases: tuple[str, ...]) -> dict[str, object]:
@@ -217,4 +246,5 @@ def named_volumes(draft: Draft) -> frozenset[str]:
     volumes = (draft or {}).get("volumes")
     listed = volumes.tree if isinstance(volumes, Override) else volumes
     mounted = [volume for volume in listed if isinstance(volume, Mapping)] if isinstance(listed, list) else []
-    return frozenset(str(volume["source"]) for volume in mounted if volume.get("type") == "volume" and "source" in volume)
+    named = (volume.get("source") for volume in mounted if volume.get("type") == "volume")
+    return frozenset(str(source) for source in named if source)

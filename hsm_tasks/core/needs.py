@@ -1,0 +1,157 @@
+"""What must be known before anything can be made: checkouts and pins, and what hsm.lock is to say of them.
+
+Two choices count: what runs here (with hsm.local.yaml), and what the committed files alone ask for, because hsm.lock
+must not depend on the machine that writes it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+
+from hsm_tasks.core.forms import Chosen, Form
+from hsm_tasks.core.model import Base, Repository, Stack
+from hsm_tasks.core.scene import Scene
+from hsm_tasks.core.steps import Clone, Lock, Resolve
+
+
+def image_key(image: str, version: str | None) -> str:
+    """The name of an image in hsm.lock."""
+    return f"{image} {version}" if version else image
+
+
+def _image_needs(chosen: Chosen, images: Mapping[str, str]) -> dict[str, Form]:
+    """service → form, of those whose image must be pinned."""
+    return {name: form for name, form in chosen.forms.items() if form.mode != "off" and form.image in images}
+
+
+def _repository_needs(chosen: Chosen) -> dict[str, tuple[str, Repository]]:
+    """checkout → (a service that wants it, repository)."""
+    wanted: dict[str, tuple[str, Repository]] = {}
+    for name, form in sorted(chosen.forms.items()):
+        if form.mode == "dev" and form.service and form.service.repository:
+            wanted.setdefault(form.service.repository.name, (name, form.service.repository))
+    return wanted
+
+
+def clones(scene: Scene) -> Iterator[Clone]:
+    here = _repository_needs(scene.chosen)
+    known = {repository.key for _, repository in here.values() if repository.path is None}
+    users = {name: _users(scene, name) for name in here}
+    for name, (_, repository) in here.items():
+        yield _clone(scene, name, repository, move=bool(users[name] & scene.move))
+    for name, (service, repository) in _repository_needs(scene.committed_choice).items():
+        if repository.key not in known:
+            yield _clone(scene, f"{name}:committed", repository, ask=True, move=service in scene.move)
+    yield from _known_clones(scene, known)
+
+
+def _users(scene: Scene, checkout: str) -> set[str]:
+    services = scene.stack.services.values()
+    return {s.name for s in services if s.repository and s.repository.name == checkout}
+
+
+def _known_clones(scene: Scene, here: set[str]) -> Iterator[Clone]:
+    """An update moves the entries of the lock that no step of today needs, too."""
+    committed = {repository.key for _, repository in _repository_needs(scene.committed_choice).values()}
+    for name, service in sorted(scene.committed.services.items()):
+        repository = service.repository
+        if name not in scene.move or repository is None or repository.key in here | committed:
+            continue
+        if repository.key in scene.lock.repositories:
+            here.add(repository.key)
+            yield _clone(scene, f"{repository.name}:committed", repository, ask=True, move=True)
+
+
+def _clone(scene: Scene, name: str, repository: Repository, *, ask: bool = False, move: bool = False) -> Clone:
+    locked = scene.lock.repositories.get(repository.key) or scene.local_lock.repositories.get(repository.key)
+    return Clone(
+        name=name,
+        repository=repository,
+        directory=scene.paths.checkout(repository),
+        locked=None if move else locked,
+        output=f"{scene.paths.state}/clones/{name.replace(':', '.')}.json",
+        own=repository.path is not None,
+        ask=ask,
+        move=move,
+        frozen=scene.frozen,
+        pending=locked is None and repository.key not in scene.last_lock.repositories,
+    )
+
+
+def resolves(scene: Scene) -> Iterator[Resolve]:
+    here = _image_needs(scene.chosen, scene.images)
+    known = {_key(form, scene) for form in here.values()}
+    for name, form in sorted(here.items()):
+        yield _resolve(scene, name, form)
+    for name, form in sorted(_image_needs(scene.committed_choice, scene.images).items()):
+        if _key(form, scene) not in known:
+            yield _resolve(scene, f"{name}:committed", form, needed=False)
+            known.add(_key(form, scene))
+    for form in named_images(scene.committed, scene.base):
+        key = _key(form, scene)
+        if form.name in scene.move and key in scene.lock.images and key not in known:
+            yield _resolve(scene, f"{form.name}:committed", form, needed=False)
+            known.add(key)
+
+
+def named_images(stack: Stack, base: Base) -> Iterator[Form]:
+    """Every image that any mode or option of hsm.yaml names, as a form that would need it."""
+    for name in sorted({*base.services, *stack.services}):
+        service, below = stack.services.get(name), base.services.get(name, {})
+        own = below.get("image")
+        image = (service.prod.image if service else None) or (own if isinstance(own, str) else None)
+        if image and (service or "build" not in below):
+            options = {option for group in stack.groups.values() if not group.profiles for option in group.names}
+            yield Form(name=name, mode="prod", service=service, base=below, image=image,
+                       version=service.prod.version if service else None, option=name in options)
+
+
+def _key(form: Form, scene: Scene) -> str:
+    assert form.image is not None
+    return image_key(scene.images[form.image], form.version)
+
+
+def _resolve(scene: Scene, name: str, form: Form, *, needed: bool = True) -> Resolve:
+    key, move = _key(form, scene), form.name in scene.move
+    locked = scene.lock.images.get(key) or scene.local_lock.images.get(key)
+    assert form.image is not None
+    return Resolve(
+        name=name,
+        service=form.name,
+        key=key,
+        image=scene.images[form.image],
+        version=form.version,
+        locked=None if move else locked,
+        output=f"{scene.paths.state}/pins/{name.replace(':', '.')}.json",
+        config=form.option,
+        needed=needed,
+        move=move,
+        frozen=scene.frozen,
+        pending=locked is None and key not in scene.last_lock.images,
+    )
+
+
+def lock(scene: Scene, cloned: tuple[Clone, ...], resolved: tuple[Resolve, ...]) -> Lock:
+    committed = {_key(form, scene) for form in _image_needs(scene.committed_choice, scene.images).values()}
+    committed |= {repository.key for _, repository in _repository_needs(scene.committed_choice).values()}
+    named = {_key(form, scene) for form in named_images(scene.committed, scene.base)}
+    named |= {service.repository.key for service in scene.committed.services.values() if service.repository}
+    kept = {*scene.lock.images, *scene.lock.repositories} & named
+    return Lock(
+        images={step.key: step.output for step in reversed(resolved)},
+        repositories={step.repository.key: step.output for step in reversed(cloned) if not step.own},
+        committed=frozenset(committed | kept),
+        output=posixpath.join(scene.paths.stack, "hsm.lock"),
+        local_output=f"{scene.paths.state}/local.lock",
+        copy=f"{scene.paths.state}/last.lock",
+        known=frozenset(named),
+        drop=scene.everything,
+    )
+
+
+def missing_entries(scene: Scene) -> tuple[str, ...]:
+    """What hsm.lock lacks for the stack as committed; a frozen sync refuses to add it."""
+    images = {_key(form, scene) for form in _image_needs(scene.committed_choice, scene.images).values()}
+    repositories = {repository.key for _, repository in _repository_needs(scene.committed_choice).values()}
+    return tuple(sorted((images - set(scene.lock.images)) | (repositories - set(scene.lock.repositories))))

@@ -1,0 +1,172 @@
+"""Every kind of step, as a value that carries what the step depends on; what it carries is what makes it stale.
+
+    clone, resolve ─▶ lock
+    clone, resolve ─▶ render ─▶ merge ─▶ check ─▶ build ─▶ up
+
+All paths are relative to the workspace, so a step is the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hsm_tasks.core.model import Pin, Repository
+from hsm_tasks.core.render import Draft
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clone:
+    """Brings a checkout. `ask` alone: only the commit is asked for, because hsm.lock wants it and nobody here does.
+
+    `own` is a person's own checkout: looked at, never changed. `move` lets a clean checkout follow (update, frozen).
+    `pending`: hsm.lock has no entry yet because no lock step has run since, not because somebody took it out.
+    """
+
+    name: str
+    repository: Repository
+    directory: str
+    locked: str | None
+    output: str
+    own: bool = False
+    ask: bool = False
+    move: bool = False
+    frozen: bool = False
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve:
+    """Asks what a reference means. `config`: the image's healthcheck and volumes count too.
+
+    `needed` False: only hsm.lock wants to know, so a registry that does not answer is no failure.
+    """
+
+    name: str
+    service: str
+    key: str
+    image: str
+    version: str | None
+    locked: Pin | None
+    output: str
+    config: bool = False
+    needed: bool = True
+    move: bool = False
+    frozen: bool = False
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Writes hsm.lock (`committed`: key → file that says it) and, for what only this machine asks for, local.lock.
+
+    `known` are the keys that hsm.yaml names at all; others are dropped by an update of everything (`drop`). `copy` is
+    what hsm.lock was when it was last written here.
+    """
+
+    images: Mapping[str, str]
+    repositories: Mapping[str, str]
+    committed: frozenset[str]
+    output: str
+    local_output: str
+    copy: str
+    known: frozenset[str] = frozenset()
+    drop: bool = False
+    name: str = "lock"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The pins and clone records that it reads."""
+        return tuple(sorted({*self.images.values(), *self.repositories.values()}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Render:
+    """Writes the fragment of a service. `pins` maps the services whose pins it needs to their files, `mounts` are host
+    paths that must exist (relative to the workspace), `after` the clones that bring them."""
+
+    name: str
+    mode: str
+    draft: Draft
+    pins: Mapping[str, str]
+    mounts: tuple[str, ...]
+    after: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Joins the fragments."""
+
+    project: str
+    fragments: tuple[str, ...]
+    volumes: tuple[str, ...]
+    output: str
+    name: str = "merge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Lets compose judge base and override, then publishes it. `base` is a digest of what compose read."""
+
+    base: str
+    compose: str
+    input: str
+    output: str
+    name: str = "check"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """Builds the image of a service from `context`. `hidden` are paths that a mount covers, so no build sees them."""
+
+    name: str
+    image: str
+    recipe: str
+    context: str | None
+    dockerfile: str
+    hidden: tuple[str, ...]
+    rebuild: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Up:
+    """Starts a service and what it needs. `builds`: the services that must have been built before."""
+
+    name: str
+    builds: tuple[str, ...]
+    mounts: tuple[str, ...]
+
+
+Step = Clone | Resolve | Lock | Render | Merge | Check | Build | Up
+
+
+def label(step: Step) -> str:
+    """The name of a step as people type it: `render:api`, `lock`."""
+    match step:
+        case Lock() | Merge() | Check():
+            return step.name
+        case _:
+            return f"{type(step).__name__.lower()}:{step.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps of a stack, in an order in which they could run one by one."""
+
+    clones: tuple[Clone, ...]
+    resolves: tuple[Resolve, ...]
+    lock: Lock
+    renders: tuple[Render, ...]
+    merge: Merge
+    check: Check
+    builds: tuple[Build, ...]
+    ups: tuple[Up, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All of them, flat."""
+        return (*self.clones, *self.resolves, self.lock, *self.renders, self.merge, self.check, *self.builds, *self.ups)
+
+    def __str__(self) -> str:
+        return "\n".join(label(step) for step in self.steps)
