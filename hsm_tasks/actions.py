@@ -193,24 +193,50 @@ def _resolve(step: Resolve, world: World) -> None:
     files.write_if_changed(world.path(step.output), msgspec.json.encode(pin).decode() + "\n")
 
 
-def _pin(step: Resolve, world: World) -> Pin:
+def known_pin(step: Resolve) -> Pin | None:
+    """The pin that needs nobody to be asked: the lock has it, or the reference itself. None where it must be asked."""
+    reference, locked = _reference(step), step.locked
+    if locked and locked.digest:
+        pin = _pinned(reference, locked.tag or reference.tag, locked.digest)
+    elif reference.digest:
+        pin = _pinned(reference, reference.tag, reference.digest)
+    else:
+        return None
+    if not step.config:
+        return pin
+    if locked and locked.healthcheck is not None:
+        return msgspec.structs.replace(pin, healthcheck=locked.healthcheck, volumes=locked.volumes or ())
+    return None
+
+
+def _reference(step: Resolve) -> ImageReference:
     try:
-        reference = ImageReference.parse(step.image)
+        return ImageReference.parse(step.image)
     except ValueError as error:
         raise HsmError(f'"{step.image}" is no image reference: {error}') from error
-    tag, digest = reference.tag, reference.digest
-    known = step.locked
-    if known and known.digest:
-        tag, digest = known.tag or tag, known.digest
-    elif digest is None:
+
+
+def _pinned(reference: ImageReference, tag: str | None, digest: str) -> Pin:
+    image = reference.pinned(tag, digest) if tag else f"{reference.name}@{digest}"
+    return Pin(image=image, tag=tag, digest=digest)
+
+
+def _pin(step: Resolve, world: World) -> Pin:
+    known, reference, locked = known_pin(step), _reference(step), step.locked
+    if known:
+        return known
+    tag, digest = (locked.tag, locked.digest) if locked else (reference.tag, reference.digest)
+    if digest is None:
         try:
             tag = _tag(step, reference, world)
             digest = world.registry.digest(reference, tag)
         except RegistryError as error:
             return _only_here(step, error, world)
-    image = reference.pinned(tag, digest) if tag else step.image
-    pin = Pin(image=image, tag=tag, digest=digest)
-    return _with_config(pin, step, reference, world) if step.config else pin
+    pin = _pinned(reference, tag, digest)
+    if not step.config:
+        return pin
+    config = world.registry.config(reference, digest)
+    return msgspec.structs.replace(pin, healthcheck=config.healthcheck, volumes=config.volumes)
 
 
 def _tag(step: Resolve, reference: ImageReference, world: World) -> str:
@@ -222,15 +248,6 @@ def _tag(step: Resolve, reference: ImageReference, world: World) -> str:
         shown = ", ".join(there[-10:]) or "none"
         raise HsmError(f"no tag of {reference.name} is in the range {step.version}", f"its tags, the last ten: {shown}")
     return tag
-
-
-def _with_config(pin: Pin, step: Resolve, reference: ImageReference, world: World) -> Pin:
-    known = step.locked
-    if known and known.digest == pin.digest and known.healthcheck is not None:
-        return msgspec.structs.replace(pin, healthcheck=known.healthcheck, volumes=known.volumes or ())
-    assert pin.digest is not None
-    config = world.registry.config(reference, pin.digest)
-    return msgspec.structs.replace(pin, healthcheck=config.healthcheck, volumes=config.volumes)
 
 
 def _only_here(step: Resolve, error: RegistryError, world: World) -> Pin:

@@ -7,10 +7,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from hsm_tasks import __version__, commands, report, status, tables, workspace
 from hsm_tasks.actions import World
@@ -20,8 +20,12 @@ from hsm_tasks.switch import switched
 from hsm_tasks.words import COMMANDS, SWITCHES, Word, bare, resolve, there_are
 from hsm_tasks.workspace import STATE, Workspace
 
+if TYPE_CHECKING:
+    from hsm_tasks.core.plan import Plan
+    from hsm_tasks.tasks import Task
+
 ASKING = ("list", "info", "tabcompletion")
-TAKES_ALL = ("status", "stacks", "logs", "sh", "compose")
+TAKES_ALL = ("plan", "status", "stacks", "logs", "sh", "compose")
 VARIABLES = ("stack", "frozen")
 USAGE = """\
 usage: hsm [OPTIONS] [WORD…] [stack=NAME] [frozen=yes]
@@ -182,15 +186,17 @@ def _with_stack(here: Workspace, name: str, line: Line) -> int:
         return _ask(here, name, line)
     state = here.root / STATE
     if not state.is_dir():
-        open_stack(here, name, os.environ, _wish(line))  # a mistake is told before anything is written
+        open_stack(here, name, os.environ, replace(_wish(line), look=True))  # a mistake: before anything is written
     with commands.holding(state, " ".join(("doit", *map(str, line.words))), report.say):
         return _run(here, name, line)
 
 
 def _ask(here: Workspace, name: str, line: Line) -> int:
     """Questions take no lock."""
-    opened = open_stack(here, name, os.environ)
     head = line.first.head
+    if line.command == "run" and head == "plan":
+        return _plan(here, name, line)
+    opened = open_stack(here, name, os.environ, Wish(look=True))
     if line.command != "run":
         return _run_doit(opened, line)
     if head == "status":
@@ -201,6 +207,19 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
         return commands.passthrough(opened, line.rest)
     service = _service(line.first, opened)
     return commands.shell(opened, service, line.rest) if head == "sh" else commands.logs(opened, service, line.rest)
+
+
+def _plan(here: Workspace, name: str, line: Line) -> int:
+    from hsm_tasks.preview import preview
+
+    asked = parse([word for word in line.rest if word != "--json"])
+    asked = replace(asked, variables=line.variables)
+    opened = open_stack(here, name, os.environ, replace(_wish(asked), look=True))
+    world = World(opened, lambda step, words: None, lambda words: None)
+    made, graph, selected = _graph(opened, asked, world)
+    gathered = preview(made, graph, world, selected or ["sync"])
+    print(json.dumps(gathered, indent=2) if "--json" in line.rest else tables.plan(gathered))
+    return 0
 
 
 def _service(word: Word, opened: Opened) -> str:
@@ -233,16 +252,22 @@ def _run(here: Workspace, name: str, line: Line) -> int:
     return _run_doit(opened, line)
 
 
-def _run_doit(opened: Opened, line: Line) -> int:
-    from hsm_tasks import engine, tasks
+def _graph(opened: Opened, line: Line, world: World) -> tuple[Plan, list[Task], list[str]]:
+    """The plan, its tasks, and the names of the tasks that the words mean."""
+    from hsm_tasks import tasks
     from hsm_tasks.core.plan import plan
 
-    world = World(opened, report.progress, report.say)
     made = plan(opened.scene)
-    graph = tasks.tasks(made, world, map(str, line.words))
-    names = [tasks.name(task) for task in graph]
+    names = [tasks.name(task) for task in tasks.tasks(made, world)]
     selected = resolve(line.words, names, opened.scene.chosen)
-    graph = tasks.tasks(made, world, selected)
+    return made, tasks.tasks(made, world, selected), selected
+
+
+def _run_doit(opened: Opened, line: Line) -> int:
+    from hsm_tasks import engine, tasks
+
+    world = World(opened, report.progress, report.say)
+    _, graph, selected = _graph(opened, line, world)
     code = engine.run(
         [line.command, *line.options, *selected],
         graph,

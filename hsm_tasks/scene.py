@@ -148,12 +148,16 @@ def _refuse_base_in_checkout(workspace: Workspace, base_files: tuple[Path, ...],
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the words of a command line ask of the reading: a new hsm.local.yaml, pins to move, a frozen lock."""
+    """What the words of a command line ask of the reading: a new hsm.local.yaml, pins to move, a frozen lock.
+
+    `look`: nothing is written, the cache neither.
+    """
 
     local: Callable[[Texts, Stack, Base], str | None] | None = None
     move: frozenset[str] = frozenset()
     everything: bool = False
     frozen: bool = False
+    look: bool = False
 
 
 def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish: Wish | None = None) -> Opened:
@@ -191,7 +195,8 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
         frozen=wish.frozen,
         project=stack.name or base.name,
     )
-    reading.keep()
+    if not wish.look:
+        reading.keep()
     return Opened(workspace, name, folder, texts, base_files, scene, environ)
 
 

@@ -34,6 +34,20 @@ def status(gathered: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def plan(gathered: Mapping[str, Any]) -> str:
+    """The steps that would or may run, with their reasons, and the diff of the override."""
+    steps = gathered["steps"]
+    stale = [step for step in steps if step["state"] != "fresh"]
+    sure = sum(step["state"] == "run" for step in stale)
+    head = f"{sure} of {len(steps)} steps would run"
+    if len(stale) > sure:
+        head += f", {len(stale) - sure} more may"
+    rows = [(f"  {step['name']}", "may run" if step["state"] == "may run" else "", "; ".join(step["reasons"]))
+            for step in stale]
+    parts = [f"{head} (stack {gathered['stack']})", *([columns(rows)] if rows else [])]
+    return "\n".join([*parts, *(["", gathered["diff"]] if gathered["diff"] else [])])
+
+
 def _service(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     containers = row["containers"]
     ports = ", ".join(dict.fromkeys(port for container in containers for port in container["ports"]))

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "use": "use:OPTION  select an option of a group, then sync",
     "unuse": "unuse:OPTION  deselect an option of an M-of-N group, then sync",
     "update": "update[:SERVICE]  move pins to what the registry and the branch say now",
+    "plan": "plan [WORDS…]  what would run and why, and the diff of the override, without doing it (--json)",
     "status": "services, modes, groups, pins, checkouts and containers (--json)",
     "logs": "logs[:SERVICE]  the logs of the containers, as compose shows them (-f)",
     "sh": "sh:SERVICE  a shell in the container of a service",

@@ -1,0 +1,197 @@
+"""`plan`: what would run and why, and what would become of the override; without writing or starting anything.
+
+Each step is judged as doit will judge it, but against the files as they will be: what a stale step is going to write is
+worked out where its inputs are known. Where they are not (a digest that only the registry knows), what follows "may"
+run, and says on what that depends.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from hsm_tasks.actions import World, known_pin, read_pin
+from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.merge import merge
+from hsm_tasks.core.model import Pin
+from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
+from hsm_tasks.core.render import fill
+from hsm_tasks.effects import files
+from hsm_tasks.fingerprint import Fingerprint, Records
+
+VERSION = 1
+State = Literal["run", "may run", "fresh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """One step: whether it would run, and why, in words."""
+
+    name: str
+    state: State
+    reasons: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Preview:
+    """Works through the steps in their order. `contents` are files as they will be; None: not to be known yet."""
+
+    world: World
+    records: Records
+    contents: dict[str, str | None] = field(default_factory=dict)
+    makers: dict[str, str] = field(default_factory=dict)
+    states: dict[str, State] = field(default_factory=dict)
+
+    def judge(self, step: Step, task: Mapping[str, Any]) -> Foreseen:
+        """What doit would say of a step once everything before it has run."""
+        name = label(step)
+        own = self._own(step, task, name)
+        changed, open_ = self._inputs(task, name)
+        state: State = "run" if own or changed else "may run" if open_ else "fresh"
+        self.states[name] = state
+        if state != "fresh":
+            self._foresee(step, task, certain=state == "run")
+        return Foreseen(name, state, (*own, *changed, *open_))
+
+    def _own(self, step: Step, task: Mapping[str, Any], name: str) -> tuple[str, ...]:
+        """The reasons that the step itself has: its values, its outputs, the world."""
+        waits = isinstance(step, Build) and step.context and not self.world.path(step.context).is_dir()
+        if waits:
+            return (f"{step.context} comes first",) if isinstance(step, Build) else ()
+        values = self.records.backend.row(name).get("_values_:", {})
+        fingerprint = task["uptodate"][0]
+        assert isinstance(fingerprint, Fingerprint)
+        try:
+            fresh = fingerprint(_Silent(), values)
+        except HsmError as error:
+            return (error.message.partition("\n")[0],)
+        return () if fresh else (fingerprint.reason,)
+
+    def _inputs(self, task: Mapping[str, Any], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(reasons that are sure, reasons that depend on a step before)."""
+        row = self.records.backend.row(name)
+        sure, open_ = [], []
+        for path in task["file_dep"]:
+            if path not in self.contents:
+                if path in row and _digest_of(path) != row[path][-1]:
+                    sure.append(f"{path} changed")
+            elif (content := self.contents[path]) is None:
+                open_.append(f"after {self.makers[path]}, if it changes {path}")
+            elif path not in row or hashlib.sha256(content.encode()).hexdigest() != row[path][-1]:
+                sure.append(f"after {self.makers[path]}")
+        for other in task["task_dep"]:
+            kind = other.partition(":")[0]
+            if self.states.get(other, "fresh") != "fresh" and name.startswith("up:") and kind in ("build", "check"):
+                open_.append(f"after {other}")
+        return tuple(sure), tuple(open_)
+
+    # --- what a step is going to write ---------------------------------------------------------------------------
+
+    def _foresee(self, step: Step, task: Mapping[str, Any], *, certain: bool) -> None:
+        """The outputs of a step that will, or may, run."""
+        name = label(step)
+        written = self._written(step) if certain else dict.fromkeys(task["targets"])
+        for path in task["targets"]:
+            self.contents[path] = written.get(path)
+            self.makers[path] = name
+
+    def _written(self, step: Step) -> dict[str, str | None]:
+        match step:
+            case Resolve():
+                pin = known_pin(step)
+                return {step.output: None if pin is None else f"{msgspec.json.encode(pin).decode()}\n"}
+            case Clone():
+                known = step.locked is not None and not step.own
+                record = {"repository": step.repository.key, "commit": step.locked}
+                return {step.output: f"{msgspec.json.encode(record).decode()}\n" if known else None}
+            case Render():
+                return {step.output: self._fragment(step)}
+            case Merge():
+                return {step.output: self._merged(step)}
+            case Check():
+                return {step.output: self._content(step.input)}
+            case Lock() | Build() | Up():
+                return {}
+
+    def _content(self, path: str) -> str | None:
+        return self.contents[path] if path in self.contents else files.read_if_there(self.world.path(path))
+
+    def _fragment(self, step: Render) -> str | None:
+        pins = {name: self._content(path) for name, path in step.pins.items()}
+        known = {name: msgspec.json.decode(text, type=Pin) for name, text in pins.items() if text}
+        return fill(step.name, step.draft, known) if len(known) == len(pins) else None
+
+    def _merged(self, step: Merge) -> str | None:
+        fragments = [self._content(path) for path in step.fragments]
+        whole = [text for text in fragments if text is not None]
+        return merge(step.project, whole, step.volumes) if len(whole) == len(fragments) else None
+
+    # --- the override --------------------------------------------------------------------------------------------
+
+    def diff(self, plan: Plan) -> str:
+        """What would change in the override, as a unified diff; pins that are not known yet are shown as such."""
+        target = plan.check.output
+        old = files.read_if_there(self.world.path(target)) or ""
+        fragments = [self._content(step.output) or self._draft(step) for step in plan.renders]
+        new = merge(plan.merge.project, fragments, plan.merge.volumes)
+        lines = difflib.unified_diff(old.splitlines(), new.splitlines(), target, f"{target} (planned)", lineterm="")
+        return "\n".join(lines)
+
+    def _draft(self, step: Render) -> str:
+        """A fragment with the pins that are known; the old one, or a sentence, in the place of the others."""
+        pins = {}
+        for name, path in step.pins.items():
+            text = self._content(path)
+            old = self.world.path(path)
+            known = msgspec.json.decode(text, type=Pin) if text else read_pin(old) if old.exists() else None
+            pins[name] = known or Pin(image=f"resolve:{name} will tell")
+        return fill(step.name, step.draft, pins)
+
+
+class _Silent:
+    """Stands for doit's task, which a Fingerprint tells what to save: here nothing is saved."""
+
+    def __init__(self) -> None:
+        self.value_savers: list[object] = []
+
+
+def _digest_of(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def preview(plan: Plan, tasks: Iterable[Mapping[str, Any]], world: World, words: Iterable[str]) -> dict[str, Any]:
+    """The plan of a command line, as its JSON: {version, stack, steps: [{name, state, reasons}], diff}."""
+    by_name = {f"{task['basename']}:{task['name']}" if "name" in task else task["basename"]: task for task in tasks}
+    wanted = _needed(by_name, words)
+    state = world.opened.state / "state.db"
+    looking = Preview(world, Records(state if state.exists() else Path(":memory:")))
+    try:
+        seen = [looking.judge(step, by_name[label(step)]) for step in plan.steps if label(step) in wanted]
+        diff = looking.diff(plan) if "check" in wanted else ""
+    finally:
+        looking.records.backend.dump()
+    steps = [{"name": one.name, "state": one.state, "reasons": list(one.reasons)} for one in seen]
+    return {"version": VERSION, "stack": world.opened.name, "steps": steps, "diff": diff}
+
+
+def _needed(tasks: Mapping[str, Mapping[str, Any]], words: Iterable[str]) -> set[str]:
+    """The steps that these words are about, with all that they need: what a step reads is made by another."""
+    makers = {path: name for name, task in tasks.items() for path in task.get("targets", ())}
+    found: set[str] = set()
+    waiting = list(words)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += tasks[name]["task_dep"]
+            waiting += [makers[path] for path in tasks[name].get("file_dep", ()) if path in makers]
+    return found
