@@ -55,8 +55,8 @@ class Form(Frozen, frozen=True, kw_only=True):
         return (below, self.section, own, *self.extra)
 
     def built_as(self, project: str) -> str:
-        """The image that a build of the service makes: never that of the base in dev, which a registry may have."""
-        named = self.section.get("image") if self.mode == "dev" else (self.base or {}).get("image")
+        """The image that a build of the service makes: in dev never that of the base, which a registry may have."""
+        named = None if self.mode == "dev" else (self.base or {}).get("image")
         return named if isinstance(named, str) else f"{project}-{self.name}"
 
     @property
