@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hsm_tasks import __version__, commands, report, status, tables, workspace
-from hsm_tasks.actions import World
 from hsm_tasks.core.errors import ConfigError, HsmError, mistake
 from hsm_tasks.scene import Opened, Wish, open_stack
 from hsm_tasks.switch import switched
 from hsm_tasks.words import COMMANDS, SWITCHES, Word, bare, resolve, there_are
 from hsm_tasks.workspace import STATE, Workspace
+from hsm_tasks.world import World
 
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
@@ -186,7 +186,8 @@ def _with_stack(here: Workspace, name: str, line: Line) -> int:
         return _ask(here, name, line)
     state = here.root / STATE
     if not state.is_dir():
-        open_stack(here, name, os.environ, replace(_wish(line), look=True))  # a mistake: before anything is written
+        opened = open_stack(here, name, os.environ, replace(_wish(line), look=True))
+        _graph(opened, line, World(opened, report.progress, report.say))  # a mistake is told before anything is written
     with commands.holding(state, " ".join(("doit", *map(str, line.words))), report.say):
         return _run(here, name, line)
 
@@ -247,9 +248,7 @@ def _wish(line: Line) -> Wish:
 
 
 def _run(here: Workspace, name: str, line: Line) -> int:
-    opened = open_stack(here, name, os.environ, _wish(line))
-    commands.keep_switch(opened, report.say)
-    return _run_doit(opened, line)
+    return _run_doit(open_stack(here, name, os.environ, _wish(line)), line)
 
 
 def _graph(opened: Opened, line: Line, world: World) -> tuple[Plan, list[Task], list[str]]:
@@ -268,6 +267,8 @@ def _run_doit(opened: Opened, line: Line) -> int:
 
     world = World(opened, report.progress, report.say)
     _, graph, selected = _graph(opened, line, world)
+    if line.command == "run":
+        commands.keep_switch(opened, report.say)  # only now: every word of the line means something
     code = engine.run(
         [line.command, *line.options, *selected],
         graph,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hsm_tasks.actions import World, hide_generated, read_pin
 from hsm_tasks.core import lock
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.errors import HsmError
@@ -17,6 +16,7 @@ from hsm_tasks.core.plan import Build, Clone, Resolve, missing_entries
 from hsm_tasks.effects import compose, docker, files, guard, process, sources
 from hsm_tasks.scene import Opened, read_texts, stacks_of
 from hsm_tasks.workspace import LOCAL, LOCK
+from hsm_tasks.world import World, hide_generated, read_pin
 
 
 def active(chosen: Chosen) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from hsm_tasks.actions import World, known_pin, read_pin
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.merge import merge
 from hsm_tasks.core.model import Pin
@@ -24,6 +23,8 @@ from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, 
 from hsm_tasks.core.render import fill
 from hsm_tasks.effects import files
 from hsm_tasks.fingerprint import Fingerprint, Records
+from hsm_tasks.pins import known_pin
+from hsm_tasks.world import World, read_pin
 
 VERSION = 1
 State = Literal["run", "may run", "fresh"]

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from hsm_tasks.actions import World, read_pin, require
 from hsm_tasks.commands import active
 from hsm_tasks.core.choose import Form
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.plan import Up, reachable
 from hsm_tasks.effects import compose, docker
 from hsm_tasks.effects.docker import Container
+from hsm_tasks.world import World, read_pin, require
 
 PATIENCE = 300.0  # seconds that containers have to become well; their own healthchecks usually say it sooner
 LOOK = 0.25  # seconds between two looks at the engine

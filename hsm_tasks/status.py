@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks.actions import read_pin
 from hsm_tasks.commands import active
 from hsm_tasks.core.choose import Form
 from hsm_tasks.core.errors import HsmError
@@ -17,6 +16,7 @@ from hsm_tasks.effects import docker, git
 from hsm_tasks.effects.docker import Container
 from hsm_tasks.scene import Opened
 from hsm_tasks.workspace import Workspace
+from hsm_tasks.world import read_pin
 
 VERSION = 1
 

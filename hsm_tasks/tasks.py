@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from hsm_tasks import __version__, actions, commands
-from hsm_tasks.actions import World, perform
+from hsm_tasks import __version__, commands
+from hsm_tasks.actions import perform
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
 from hsm_tasks.engine import Fingerprint, Words
 from hsm_tasks.starting import Start
 from hsm_tasks.words import COMMANDS, NEEDS_NAME
+from hsm_tasks.world import World, read_commit, read_pin
 
 Task = dict[str, Any]
 SYNC = ("lock", "check")
@@ -168,7 +169,7 @@ def _clone_parts(step: Clone, world: World) -> dict[str, Any]:
 def _recorded(step: Clone, world: World) -> Mapping[str, Any]:
     """The commit that hsm.lock will name once `lock` has run: it must not make the step stale again."""
     path = world.path(step.output)
-    return {"locked commit": actions.read_commit(path) if path.exists() and not step.own else None}
+    return {"locked commit": read_commit(path) if path.exists() and not step.own else None}
 
 
 def _resolve_parts(step: Resolve, world: World) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def _resolve_parts(step: Resolve, world: World) -> dict[str, Any]:
 def _pinned(step: Resolve, world: World) -> Mapping[str, Any]:
     """As for a clone: the entry that this very step will have caused."""
     path = world.path(step.output)
-    pin = actions.read_pin(path) if path.exists() else Pin(image=step.image)
+    pin = read_pin(path) if path.exists() else Pin(image=step.image)
     return {"locked digest": _entry(pin) if pin.digest else None}
 
 

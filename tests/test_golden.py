@@ -24,12 +24,13 @@ from typing import Any
 import pytest
 
 from hsm_tasks import workspace
-from hsm_tasks.actions import World, perform
+from hsm_tasks.actions import perform
 from hsm_tasks.core.errors import ConfigError
 from hsm_tasks.core.plan import Clone, Plan, Up, plan
 from hsm_tasks.core.yamltext import parse_dump
 from hsm_tasks.effects import process
 from hsm_tasks.scene import Opened, open_stack
+from hsm_tasks.world import World
 
 CASES = Path(__file__).parent / "stacks"
 NAMES = sorted(path.name for path in CASES.iterdir())

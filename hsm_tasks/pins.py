@@ -1,0 +1,96 @@
+"""What a resolve step does: a reference becomes a pin, from the lock, from a registry, or from the engine alone."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hsm_tasks.core import tags
+from hsm_tasks.core.errors import HsmError, RegistryError
+from hsm_tasks.core.model import Pin
+from hsm_tasks.core.plan import Resolve
+from hsm_tasks.core.reference import ImageReference
+from hsm_tasks.effects import docker, files
+from hsm_tasks.world import World
+
+
+def resolve(step: Resolve, world: World) -> None:
+    """Makes a resolve step true."""
+    try:
+        pin = _pin(step, world)
+    except RegistryError as error:
+        if step.needed:
+            raise RegistryError(f"{step.image}: {error.message}", error.hint) from error
+        world.say(f"hsm.lock stays without {step.key}: {error.message}")
+        pin = Pin(image=step.image)
+    files.write_if_changed(world.path(step.output), msgspec.json.encode(pin).decode() + "\n")
+
+
+def known_pin(step: Resolve) -> Pin | None:
+    """The pin that needs nobody to be asked: the lock has it, or the reference itself. None where it must be asked."""
+    reference, locked = _reference(step), step.locked
+    if locked and locked.digest:
+        pin = _pinned(reference, locked.tag or reference.tag, locked.digest)
+    elif reference.digest:
+        pin = _pinned(reference, reference.tag, reference.digest)
+    else:
+        return None
+    if not step.config:
+        return pin
+    if locked and locked.healthcheck is not None:
+        return msgspec.structs.replace(pin, healthcheck=locked.healthcheck, volumes=locked.volumes or ())
+    return None
+
+
+def _reference(step: Resolve) -> ImageReference:
+    try:
+        return ImageReference.parse(step.image)
+    except ValueError as error:
+        raise HsmError(f'"{step.image}" is no image reference: {error}') from error
+
+
+def _pinned(reference: ImageReference, tag: str | None, digest: str) -> Pin:
+    image = reference.pinned(tag, digest) if tag else f"{reference.name}@{digest}"
+    return Pin(image=image, tag=tag, digest=digest)
+
+
+def _pin(step: Resolve, world: World) -> Pin:
+    known, reference, locked = known_pin(step), _reference(step), step.locked
+    if known:
+        return known
+    tag, digest = (locked.tag, locked.digest) if locked else (reference.tag, reference.digest)
+    if digest is None:
+        try:
+            tag = _tag(step, reference, world)
+            digest = world.registry.digest(reference, tag)
+        except RegistryError as error:
+            return _only_here(step, error, world)
+    pin = _pinned(reference, tag, digest)
+    if not step.config:
+        return pin
+    config = world.registry.config(reference, digest)
+    return msgspec.structs.replace(pin, healthcheck=config.healthcheck, volumes=config.volumes)
+
+
+def _tag(step: Resolve, reference: ImageReference, world: World) -> str:
+    if step.version is None:
+        return reference.tagged
+    there = world.registry.tags(reference)
+    tag = tags.newest(there, step.version)
+    if tag is None:
+        shown = ", ".join(there[-10:]) or "none"
+        raise HsmError(f"no tag of {reference.name} is in the range {step.version}", f"its tags, the last ten: {shown}")
+    return tag
+
+
+def _only_here(step: Resolve, error: RegistryError, world: World) -> Pin:
+    """An image that no registry has but the engine has is used as written."""
+    if step.version is not None or not docker.is_local_only(step.image):
+        raise error
+    if step.frozen:
+        hint = "push it, or name an image that a registry has"
+        raise HsmError(f"{step.image} is only in this engine; a frozen sync refuses it", hint) from error
+    world.say(f"{step.image} is only in this engine: used as written, without a digest and without a lock entry")
+    config = docker.image_config(step.image) if step.config else None
+    if config is None:
+        return Pin(image=step.image)
+    return Pin(image=step.image, healthcheck=config[0], volumes=config[1])

@@ -1,0 +1,84 @@
+"""What the steps of one run share, and what every step may ask of it."""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.model import Pin
+from hsm_tasks.effects import files, git
+from hsm_tasks.effects.registry import Registry
+from hsm_tasks.scene import Opened
+from hsm_tasks.workspace import LOCAL, OVERRIDE
+
+
+@dataclass(slots=True)
+class World:
+    """What the steps of one run share: the stack, the registry's answers, and how to tell a person something.
+
+    `progress(step, words)` is about something under way, `say(words)` is a sentence to keep.
+    """
+
+    opened: Opened
+    progress: Callable[[str, str], None]
+    say: Callable[[str], None]
+    registry: Registry = field(init=False)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _ignored: bool = False
+
+    def __post_init__(self) -> None:
+        settings = self.opened.workspace.settings
+        self.registry = Registry(mirrors=settings.mirrors, insecure=settings.insecure_registries, warn=self.say)
+
+    def path(self, text: str) -> Path:
+        """A path of a step, on this machine."""
+        return self.opened.workspace.root / text
+
+    def hide(self) -> None:
+        """Before the first generated file of a run: git is not to see what is local to one machine."""
+        with self._guard:
+            if not self._ignored:
+                hide_generated(self.opened)
+                self._ignored = True
+
+
+def hide_generated(opened: Opened) -> None:
+    """Adds what git would see of ours to the repository's info/exclude, never to a committed file."""
+    root, folder = opened.workspace.root.resolve(), opened.workspace.stacks[opened.name]
+    top = git.top_level(root)
+    if top is None:
+        return
+    here = root.relative_to(top.resolve()).as_posix()
+    ours = [(opened.workspace.settings.repos_dir, "/"), (f"{folder}/{OVERRIDE}", ""), (f"{folder}/{LOCAL}", "")]
+    ours += [("__pycache__", "/")] if (root / "__pycache__").is_dir() else []  # of dodo.py: doit has read it by now
+    seen = git.not_ignored(top, [posixpath.normpath(f"{here}/{path}") + end for path, end in ours])
+    if seen:
+        git.exclude(top, [f"/{path}" for path in seen])
+
+
+def require(mounts: tuple[str, ...], world: World, step: str) -> None:
+    """A mount never makes an empty folder that belongs to root: what it mounts must be there."""
+    gone = [path for path in mounts if not world.path(path).exists()]
+    if gone:
+        raise HsmError(
+            f"{step} mounts what is not there: {', '.join(gone)}",
+            "create it, or correct the volumes of the dev section (paths are relative to the checkout)",
+        )
+
+
+def read_pin(path: Path) -> Pin:
+    """What a resolve step left."""
+    return msgspec.json.decode(files.read(path), type=Pin)
+
+
+
+def read_commit(path: Path) -> str | None:
+    """The commit that a clone step left."""
+    commit = msgspec.json.decode(files.read(path)).get("commit")
+    return commit if isinstance(commit, str) else None
