@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from hsm_tasks.core.errors import GitError, HsmError, Kept, mask
+from hsm_tasks.core.giturl import is_relative
 from hsm_tasks.core.plan import Clone
 from hsm_tasks.effects import files, git
 from hsm_tasks.world import World
@@ -43,7 +44,7 @@ def _record(step: Clone, commit: str | None, world: World) -> None:
 def _location(step: Clone, world: World) -> str:
     """The url as git needs it: a relative one is a path beside hsm.yaml."""
     url = step.repository.url
-    return str((world.opened.folder / url).resolve()) if url.startswith(".") else url
+    return str((world.opened.folder / url).resolve()) if is_relative(url) else url
 
 
 def _asked(step: Clone, world: World) -> str | None:

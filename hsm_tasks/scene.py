@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from hsm_tasks.core import choose, load, lock, plan
+from hsm_tasks.core import choose, giturl, load, lock, plan
 from hsm_tasks.core.errors import ConfigError, HsmError, Problem
 from hsm_tasks.core.load import Source
 from hsm_tasks.core.model import Base, Stack
@@ -302,6 +302,7 @@ def _other_repositories(workspace: Workspace, name: str) -> Iterator[tuple[str, 
 
 def _absolute(key: str, folder: str) -> str:
     """A relative url means the same repository from every stack."""
-    return posixpath.normpath(posixpath.join(folder, key)) if key.startswith((".", "..")) else key
+    url, _, ref = key.rpartition(" ")
+    return f"{posixpath.normpath(posixpath.join(folder, url))} {ref}" if giturl.is_relative(url) else key
 
 
