@@ -17,6 +17,7 @@ from hsm_tasks.world import World, read_pin, require
 
 PATIENCE = 300.0  # seconds that containers have to become well; their own healthchecks usually say it sooner
 LOOK = 0.25  # seconds between two looks at the engine
+SETTLE = 0.5  # seconds that a container without a healthcheck has to show that it does not end at once
 
 
 @dataclass(slots=True)
@@ -153,6 +154,7 @@ def _wait(world: World, wanted: list[str], clock: Callable[[], float] = time.mon
     """Until every wanted service is well; HsmError with the last words of the first that can not become so."""
     oneshots = world.opened.scene.chosen.oneshots
     end = clock() + PATIENCE
+    settled = False
     while True:
         containers = [c for c in docker.containers(world.opened.scene.project) if c.service in wanted and not c.oneoff]
         for container in containers:
@@ -160,7 +162,11 @@ def _wait(world: World, wanted: list[str], clock: Callable[[], float] = time.mon
         waiting = [c for c in containers if not _well(c, oneshot=c.service in oneshots)]
         missing = set(wanted) - {container.service for container in containers}
         if not waiting and not missing:
-            return
+            if settled or all(container.health or container.state == "exited" for container in containers):
+                return
+            settled = True
+            time.sleep(SETTLE)
+            continue
         if clock() > end:
             names = sorted(missing | {container.service for container in waiting})
             raise HsmError(f"not well after {PATIENCE:.0f} s: {', '.join(names)}", "look at `doit logs:SERVICE`")

@@ -85,6 +85,8 @@ def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
         raise bare(word, [name.partition(":")[2] for name in known if name.startswith(f"{word.head}:")])
     if text in known:
         return [text]
+    if word.head in SWITCHES:  # it was understood when it was applied: an alias, perhaps
+        return ["sync"]
     if word.head in ABOUT_SERVICES:
         service = chosen.stands_for(word.name)
         if service and f"{word.head}:{service}" in known:
