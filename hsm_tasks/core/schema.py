@@ -6,7 +6,7 @@ Everything is optional here, because an included file may hold any part; what mu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import msgspec
 
@@ -28,39 +28,77 @@ COMPOSE_SERVICE_KEYS: Final = frozenset(
 )
 
 
+def _key(description: str, *examples: Any) -> msgspec.Meta:
+    """What editors show of a key, and what the reference is made of."""
+    return msgspec.Meta(description=description, examples=list(examples))
+
+
 class Raw(msgspec.Struct, forbid_unknown_fields=True):
     """The base of all structs here; None is a key without a value, which says nothing."""
 
 
 class RawRepository(Raw):
-    url: str | None = None
-    ref: str | None = None
-    name: str | None = None
-    submodules: bool | None = None
+    url: Annotated[str | None, _key(
+        "Where git clones from: https, ssh, git, http, or a path relative to this file. No password in it.",
+        "https://git.example/acme/api.git",
+        "git@git.example:acme/api.git",
+        "../api",
+    )] = None
+    ref: Annotated[str | None, _key(
+        "A branch, a tag or a commit. Default: the default branch of the remote.", "main", "v1.4.0"
+    )] = None
+    name: Annotated[str | None, _key(
+        "The folder below repos/ that the checkout gets. Default: the last part of the url.", "api"
+    )] = None
+    submodules: Annotated[bool | None, _key("Whether to clone the submodules as well. Default: false.", True)] = None
 
 
 class RawLimits(Raw):
-    memory: str | None = None
-    cpus: str | None = None
-    pids: int | None = None
+    memory: Annotated[str | None, _key("How much memory a container may use.", "256M", "1.5G")] = None
+    cpus: Annotated[str | None, _key("How many processors a container may use.", "0.50")] = None
+    pids: Annotated[int | None, _key("How many processes a container may have; -1 for no limit.", 200)] = None
 
 
 class DevKeys(Raw):
     """The keys of dev that hsm reads itself."""
 
-    build: str | dict[str, Any] | None = None
-    volumes: list[str | dict[str, Any]] | None = None
-    watch: list[dict[str, Any]] | None = None
-    rebuild: list[str] | None = None
+    build: Annotated[str | dict[str, Any] | None, _key(
+        "How the image is built from the checkout; paths are relative to it. Default with a repo: {context: .}.",
+        {"context": ".", "target": "dev"},
+        ".",
+    )] = None
+    volumes: Annotated[list[str | dict[str, Any]] | None, _key(
+        "Mounts of sources; the host side is relative to the checkout and must be there.", ["./src:/app/src"]
+    )] = None
+    watch: Annotated[list[dict[str, Any]] | None, _key(
+        "Rules of compose's develop.watch; paths are relative to the checkout.",
+        [{"action": "rebuild", "path": "package.json"}],
+    )] = None
+    rebuild: Annotated[list[str] | None, _key(
+        "The files that a build depends on, instead of all that it can see; relative to the checkout.",
+        ["Dockerfile", "package.json"],
+    )] = None
 
 
 class ProdKeys(Raw):
     """The keys of prod that hsm reads itself."""
 
-    image: str | None = None
-    version: str | None = None
-    limits: RawLimits | None = None
-    replicas: int | None = None
+    image: Annotated[str | None, _key(
+        "The image to run, pinned by digest in hsm.lock. Default: the image of the base.",
+        "registry.example/acme/api",
+        "registry.example/acme/api:1.4.2",
+    )] = None
+    version: Annotated[str | None, _key(
+        "A range over the tags of the image: the newest match runs. Not beside a tag in image.",
+        "^1.4",
+        "~16.2",
+        ">=1.2,<2",
+        "16-alpine",
+    )] = None
+    limits: Annotated[RawLimits | None, _key(
+        "What a container may use.", {"memory": "256M", "cpus": "0.50", "pids": 200}
+    )] = None
+    replicas: Annotated[int | None, _key("How many containers run.", 2)] = None
 
 
 class _Keys(Raw):
@@ -84,69 +122,126 @@ else:
 
 
 class RawDefaults(Raw):
-    dev: RawDev | None = None
-    prod: RawProd | None = None
+    dev: Annotated[RawDev | None, _key(
+        "Keys for every service that hsm.yaml names, while it is dev.", {"environment": {"DEBUG": "1"}}
+    )] = None
+    prod: Annotated[RawProd | None, _key(
+        "Keys for every service that hsm.yaml names, while it is prod.", {"limits": {"memory": "512M"}}
+    )] = None
 
 
 class RawService(Raw):
-    mode: Mode | None = None
-    repo: RawRepository | None = None
-    dev: RawDev | None = None
-    prod: RawProd | None = None
-    oneshot: bool | None = None
+    mode: Annotated[Mode | None, _key(
+        "dev: built from sources. prod: a ready image, pinned by digest. Default: the mode at the top, else prod.",
+        "dev",
+    )] = None
+    repo: Annotated[RawRepository | None, _key(
+        "The repository of the sources. A dev service without one keeps the build of the base.",
+        {"url": "https://git.example/acme/api.git", "ref": "main"},
+    )] = None
+    dev: Annotated[RawDev | None, _key(
+        "How it runs from sources: the keys below, and any key of a compose service.",
+        {"volumes": ["./src:/app/src"], "environment": {"DEBUG": "1"}},
+    )] = None
+    prod: Annotated[RawProd | None, _key(
+        "How it runs from an image: the keys below, and any key of a compose service.",
+        {"image": "registry.example/acme/api", "version": "^1.4"},
+    )] = None
+    oneshot: Annotated[bool | None, _key(
+        "Whether it is to end: its exit 0 is right then. Default: whether another waits for its completion.", True
+    )] = None
 
 
 class RawOption(Raw):
-    consumers: dict[str, RawKeys | None] | None = None
+    consumers: Annotated[dict[str, RawKeys | None] | None, _key(
+        "What other services need to know while this option is selected: service to compose keys.",
+        {"api": {"environment": {"DATABASE_URL": "postgres://db/shop"}}},
+    )] = None
 
 
 class RawGroup(Raw):
-    strategy: Strategy | None = None
-    alias: str | None = None
-    options: list[str] | dict[str, RawOption | None] | None = None
-    profiles: list[str] | None = None
-    selection: str | list[str] | None = None
+    strategy: Annotated[Strategy | None, _key("1-of-N: exactly one option runs. M-of-N: any number.", "1-of-N")] = None
+    alias: Annotated[str | None, _key(
+        "The name that the chosen option answers to on every network it joins (1-of-N).", "db"
+    )] = None
+    options: Annotated[list[str] | dict[str, RawOption | None] | None, _key(
+        "Services: a list, or a mapping to what consumers need to know.", ["postgres", "mysql"]
+    )] = None
+    profiles: Annotated[list[str] | None, _key(
+        "Options that are profiles of the base, instead of services.", ["debug", "tools"]
+    )] = None
+    selection: Annotated[str | list[str] | None, _key(
+        "What is selected: one option, or a list of them.", "postgres", ["grafana"]
+    )] = None
 
 
 class StackFile(Raw):
     """hsm.yaml, or a file that it includes."""
 
-    name: str | None = None
-    include: list[str] | None = None
-    compose: str | list[str] | None = None
-    mode: Mode | None = None
-    defaults: RawDefaults | None = None
-    services: dict[str, RawService | None] | None = None
-    groups: dict[str, RawGroup | None] | None = None
+    name: Annotated[str | None, _key("The compose project. Default: what compose itself would take.", "shop")] = None
+    include: Annotated[list[str] | None, _key(
+        "Files with the same keys, merged under this one, later over earlier; paths relative to this file.",
+        ["../common.yaml"],
+    )] = None
+    compose: Annotated[str | list[str] | None, _key(
+        "The base: a compose file, or exactly these. Default: what compose itself would take.",
+        "docker-compose.yml",
+        ["compose.yml", "compose.prod.yml"],
+    )] = None
+    mode: Annotated[Mode | None, _key("The mode of services that name none. Default: prod.", "prod")] = None
+    defaults: Annotated[RawDefaults | None, _key(
+        "Keys under every service that hsm.yaml names, by mode: maps by key, lists appended.",
+        {"dev": {"environment": {"DEBUG": "1"}}},
+    )] = None
+    services: Annotated[dict[str, RawService | None] | None, _key(
+        "What hsm is to change about services of the base, and services of its own.",
+        {"api": {"mode": "dev", "repo": {"url": "https://git.example/acme/api.git"}}},
+    )] = None
+    groups: Annotated[dict[str, RawGroup | None] | None, _key(
+        "Alternatives: services or profiles of which one, or any number, runs.",
+        {"database": {"strategy": "1-of-N", "alias": "db", "options": ["postgres", "mysql"], "selection": "postgres"}},
+    )] = None
 
 
 class LocalRepository(Raw):
-    ref: str | None = None
-    path: str | None = None
+    ref: Annotated[str | None, _key("Another branch, tag or commit, for me.", "my-branch")] = None
+    path: Annotated[str | None, _key(
+        "My own checkout: hsm reads it, and never fetches into it or moves it.", "../api", "~/src/api"
+    )] = None
 
 
 class LocalProd(Raw):
-    image: str | None = None
-    version: str | None = None
+    image: Annotated[str | None, _key("Another image, for me.", "registry.example/acme/api:1.5.0-rc1")] = None
+    version: Annotated[str | None, _key("Another range over the tags of the image, for me.", "~1.5")] = None
 
 
 class LocalService(Raw):
-    mode: Mode | None = None
-    repo: LocalRepository | None = None
-    dev: RawDev | None = None
-    prod: LocalProd | None = None
+    mode: Annotated[Mode | None, _key(
+        "The mode for me. `hsm dev:SERVICE` and `hsm prod:SERVICE` write it.", "dev"
+    )] = None
+    repo: Annotated[LocalRepository | None, _key("Another ref, or a checkout of my own.", {"path": "../api"})] = None
+    dev: Annotated[RawDev | None, _key(
+        "Keys for me, over those of hsm.yaml, while it is dev.", {"environment": {"LOG_LEVEL": "debug"}}
+    )] = None
+    prod: Annotated[LocalProd | None, _key("Another image or version, for me.", {"version": "~1.5"})] = None
 
 
 class LocalGroup(Raw):
-    selection: str | list[str] | None = None
+    selection: Annotated[str | list[str] | None, _key(
+        "What is selected for me. `hsm use:OPTION` and `hsm unuse:OPTION` write it.", "mysql", ["grafana"]
+    )] = None
 
 
 class LocalFile(Raw):
     """hsm.local.yaml."""
 
-    mode: Mode | None = None
-    services: dict[str, LocalService | None] | None = None
-    groups: dict[str, LocalGroup | None] | None = None
+    mode: Annotated[Mode | None, _key("The mode of services that name none, for me.", "dev")] = None
+    services: Annotated[dict[str, LocalService | None] | None, _key(
+        "Services by name: my modes, checkouts, dev keys and images.", {"api": {"mode": "dev"}}
+    )] = None
+    groups: Annotated[dict[str, LocalGroup | None] | None, _key(
+        "Groups by name: my selections.", {"database": {"selection": "mysql"}}
+    )] = None
 
 
 LOCAL_HINT: Final = (
