@@ -52,6 +52,10 @@ def _check_top(raw: StackFile, findings: Findings) -> None:
         findings.add(("compose",), "names no file", "leave the key out for what compose itself would take")
     if not all(raw.include or ()):
         findings.add(("include",), "names no file")
+    for number, path in enumerate((raw.bundle.allow if raw.bundle else None) or ()):
+        if not path.startswith(("/", "~/")) or path == "/":
+            hint = "paths of the stack itself travel with a bundle, so they need no leave"
+            findings.add(("bundle", "allow", str(number)), f'"{path}" is not an absolute path of the host', hint)
 
 
 def _check_name(path: Path, name: str, noun: str, findings: Findings) -> None:

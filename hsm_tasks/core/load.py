@@ -211,6 +211,8 @@ def _stack(raw: StackFile, trees: Mapping[str, _Map], groups: _Map, paths: Mappi
         groups={
             name: _group(name, said or RawGroup(), groups[name] or {}) for name, said in (raw.groups or {}).items()
         },
+        allowed=tuple(raw.bundle.allow or ()) if raw.bundle else (),
+        targets=raw.targets or {},
     )
 
 

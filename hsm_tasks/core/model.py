@@ -109,7 +109,8 @@ class Stack(Frozen, frozen=True, kw_only=True):
     """hsm.yaml with its includes, with or without hsm.local.yaml over it.
 
     `compose`: None where hsm.yaml does not say; one path (whose override file beside it counts) or a list (exactly
-    these), relative to the folder of hsm.yaml.
+    these), relative to the folder of hsm.yaml. `allowed` are host paths that a bundle may mount where it will run,
+    `targets` the places that the stack can be deployed to, beside those of the settings.
     """
 
     name: str | None
@@ -117,6 +118,8 @@ class Stack(Frozen, frozen=True, kw_only=True):
     compose_is_list: bool
     services: Mapping[str, Service]
     groups: Mapping[str, Group]
+    allowed: tuple[str, ...] = ()
+    targets: Mapping[str, Mapping[str, str]] = {}
 
 
 class Base(Frozen, frozen=True, kw_only=True):

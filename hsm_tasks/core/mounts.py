@@ -58,7 +58,7 @@ def draw(form: Form, given: object, own: object, checkout: str | None) -> dict[s
     kept = [v for v in old if not _is_source(v, form, checkout)] if form.mode == "prod" else old
     if len(kept) == len(old):
         return {"volumes": new} if new else {}
-    rest = [*(_written(volume) for volume in kept), *new]
+    rest = [*(written(volume) for volume in kept), *new]
     return {"volumes": Override(rest) if rest else Reset("list")}
 
 
@@ -71,6 +71,23 @@ def sources(volumes: object) -> tuple[str, ...]:
         if isinstance(bind, Mapping) and bind.get("create_host_path") is False:
             found.append(str(volume["source"]))
     return tuple(path for path in found if "$" not in path and not path.startswith("~"))
+
+
+def binds(below: object, drawn: object) -> tuple[str, ...]:
+    """The host paths that a container sees: the mounts of a fragment over those of the base, by their targets."""
+    whole = isinstance(drawn, Override | Reset)
+    own = drawn.tree if isinstance(drawn, Override) else drawn
+    mounts: dict[object, Mapping[str, object]] = {}
+    for volumes in (None if whole else below, own):
+        for volume in volumes if isinstance(volumes, list) else []:
+            if isinstance(volume, Mapping):
+                mounts[str(volume.get("target")).rstrip("/")] = volume
+    return tuple(str(one["source"]) for one in mounts.values() if one.get("type") == "bind" and "source" in one)
+
+
+def is_remote(path: str) -> bool:
+    """Whether a build context is no folder of this machine."""
+    return bool(_REMOTE.match(path))
 
 
 def _is_source(volume: Tree, form: Form, checkout: str | None) -> bool:
@@ -100,7 +117,7 @@ def _inside(path: str, root: str) -> bool:
     return path == root or path.startswith(f"{root}/")
 
 
-def _written(volume: Tree) -> Tree:
+def written(volume: Tree) -> Tree:
     """A mount of the base to be written again. One that compose takes for a named volume only because its source is a
     variable goes back to its short form, where compose decides once it knows the value."""
     if not isinstance(volume, Mapping) or "$" not in str(volume.get("source", "")) or volume.get("type") != "volume":

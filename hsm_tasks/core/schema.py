@@ -175,6 +175,13 @@ class RawGroup(Raw):
     )] = None
 
 
+class RawBundle(Raw):
+    allow: Annotated[list[str] | None, _key(
+        "Absolute paths that are there on every host, so that a bundle may mount them and what is below them.",
+        ["/var/log", "/etc/timezone"],
+    )] = None
+
+
 class StackFile(Raw):
     """hsm.yaml, or a file that it includes."""
 
@@ -200,6 +207,11 @@ class StackFile(Raw):
     groups: Annotated[dict[str, RawGroup | None] | None, _key(
         "Alternatives: services or profiles of which one, or any number, runs.",
         {"database": {"strategy": "1-of-N", "alias": "db", "options": ["postgres", "mysql"], "selection": "postgres"}},
+    )] = None
+    bundle: Annotated[RawBundle | None, _key("What a bundle may take for granted.", {"allow": ["/var/log"]})] = None
+    targets: Annotated[dict[str, dict[str, str]] | None, _key(
+        "Where the stack can be deployed to, as in [tool.hsm.targets]; these come before those.",
+        {"staging": {"host": "ssh://deploy@staging.example"}},
     )] = None
 
 
