@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar, assert_never
 
-from hsm_tasks import checkouts, pins
+from hsm_tasks import builds, checkouts, pins
 from hsm_tasks.core import lock, merge, render
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.core.load import problem
@@ -33,7 +33,7 @@ def perform(step: Step, world: World) -> None:
         case Check():
             _check(step, world)
         case Build():
-            compose.build(world.opened.project(), step.name, lambda line: world.progress(f"build:{step.name}", line))
+            builds.build(step, world)
         case Up():
             require(step.mounts, world, f"up:{step.name}")
         case _:
@@ -45,16 +45,16 @@ def _lock(step: Lock, world: World) -> None:
     pins = {key: pin for key, pin in images.items() if pin.digest}
     commits = {key: read_commit(world.path(path)) for key, path in step.repositories.items()}
     heads = {key: commit for key, commit in commits.items() if commit}
-    for path, mine in ((step.output, True), (step.local_output, False)):
-        target = world.path(path)
-        text = files.read_if_there(target)
-        old = lock.parse(text, path) if text is not None else lock.Lock()
-        new = lock.Lock(
-            images=_entries(old.images, pins, step, mine), repositories=_entries(old.repositories, heads, step, mine)
-        )
-        files.write_if_changed(target, lock.dump(new))
-        if mine:
-            files.write_if_changed(world.path(step.copy), lock.dump(new))
+    committed = files.read_if_there(world.path(step.output)) or ""
+    own = files.read_own(world.path(step.local_output)) or ""
+    texts = []
+    for text, path, mine in ((committed, step.output, True), (own, step.local_output, False)):
+        old = lock.parse(text, path)
+        images, repositories = _entries(old.images, pins, step, mine), _entries(old.repositories, heads, step, mine)
+        texts.append(lock.dump(lock.Lock(images=images, repositories=repositories)))
+    files.write_if_changed(world.path(step.output), texts[0])
+    files.write_own(world.path(step.copy), texts[0])
+    files.write_own(world.path(step.local_output), texts[1])
 
 
 def _entries(old: Mapping[str, T], found: Mapping[str, T], step: Lock, mine: bool) -> dict[str, T]:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from hsm_tasks import __version__, commands, report, status, tables, workspace
+from hsm_tasks import __version__, aside, commands, report, shortcut, snapshot, status, tables, workspace
 from hsm_tasks.core.errors import ConfigError, HsmError, mistake
 from hsm_tasks.scene import Opened, Wish, open_stack
 from hsm_tasks.switch import switched
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
     from hsm_tasks.tasks import Task
 
+DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
 ASKING = ("list", "info", "tabcompletion")
 TAKES_ALL = ("plan", "status", "stacks", "logs", "sh", "compose")
 VARIABLES = ("stack", "frozen")
@@ -76,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
         return _main(list(argv))
     except HsmError as error:
         report.say(report.explain(error))
-        return 3
+        return report.exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -93,6 +94,9 @@ def _main(argv: list[str]) -> int:
     if argv[:1] == ["--version"]:
         print(__version__)
         return 0
+    told = aside.answer(argv)
+    if told is not None:
+        return told
     here = workspace.find(Path.cwd())
     if os.environ.get("HSM_RUN_LOG"):
         os.environ["HSM_RUN_LOG"] = str(Path(os.environ["HSM_RUN_LOG"]).absolute())
@@ -156,9 +160,13 @@ def _commands() -> str:
 
 def _help(line: Line) -> int:
     if line.words:
+        from hsm_tasks import engine
+
         head = line.words[0].head
+        if head in DOIT and head not in COMMANDS:
+            return engine.run(["help", head], [], state_file=None)
         if head not in COMMANDS:
-            raise there_are(head, COMMANDS)
+            raise there_are(head, [*COMMANDS, *DOIT])
         print(f"{head}: {COMMANDS[head]}")
         return 0
     print(f"{USAGE}\n\n{_commands()}\n\n{USAGE_END}")
@@ -216,7 +224,7 @@ def _plan(here: Workspace, name: str, line: Line) -> int:
     asked = parse([word for word in line.rest if word != "--json"])
     asked = replace(asked, variables=line.variables)
     opened = open_stack(here, name, os.environ, replace(_wish(asked), look=True))
-    world = World(opened, lambda step, words: None, lambda words: None)
+    world = World(opened, lambda step, words: None, lambda words: None, looks=True)
     made, graph, selected = _graph(opened, asked, world)
     gathered = preview(made, graph, world, selected or ["sync"])
     print(json.dumps(gathered, indent=2) if "--json" in line.rest else tables.plan(gathered))
@@ -265,10 +273,13 @@ def _graph(opened: Opened, line: Line, world: World) -> tuple[Plan, list[Task], 
 def _run_doit(opened: Opened, line: Line) -> int:
     from hsm_tasks import engine, tasks
 
-    world = World(opened, report.progress, report.say)
-    _, graph, selected = _graph(opened, line, world)
+    world = World(opened, report.progress, report.say, looks=line.command in ASKING)
+    made, graph, selected = _graph(opened, line, world)
     if line.command == "run":
         commands.keep_switch(opened, report.say)  # only now: every word of the line means something
+    if line.command == "run" and line.frozen:
+        commands.refuse_new_entries(opened)
+    by_hand = f"to do it by hand: {commands.compose_line(opened)}"
     code = engine.run(
         [line.command, *line.options, *selected],
         graph,
@@ -278,7 +289,16 @@ def _run_doit(opened: Opened, line: Line) -> int:
         default_tasks=["sync"],
         on_interrupt=commands.interrupt,
         gone=tasks.is_step_name,
+        on_fresh=partial(_keep_snapshot, opened, made, line, report.clean(by_hand)),
     )
     if code == 0 and line.command == "run" and selected in ([], ["sync"]):
-        report.say(f"to do it by hand: {commands.compose_line(opened)}")
+        report.say(by_hand)
     return code
+
+
+def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, steps: list[str], files: list[str]) -> None:
+    """Only of a plain sync: `shortcut` answers nothing else."""
+    given = (f"{name}={value}" for name, value in line.variables.items())
+    asked = shortcut.asked_stack([*line.options, *map(str, line.words), *given])
+    if line.command == "run" and asked is not None:
+        snapshot.keep(opened, made, asked, last_words, steps, files)

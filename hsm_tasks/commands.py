@@ -12,11 +12,11 @@ from hsm_tasks.core import lock
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Stack
-from hsm_tasks.core.plan import Build, Clone, Resolve, missing_entries
-from hsm_tasks.effects import compose, docker, files, guard, process, sources
+from hsm_tasks.core.plan import Clone, Resolve, missing_entries
+from hsm_tasks.effects import compose, docker, files, guard, process
 from hsm_tasks.scene import Opened, read_texts, stacks_of
 from hsm_tasks.workspace import LOCAL, LOCK
-from hsm_tasks.world import World, hide_generated, read_pin
+from hsm_tasks.world import World, hide_generated, left_pin
 
 
 def active(chosen: Chosen) -> tuple[str, ...]:
@@ -54,28 +54,10 @@ def resolve_reason(step: Resolve, world: World) -> str | None:
     """Words, if the pin is not one to rely on."""
     if step.move:
         return "update"
-    path = world.path(step.output)
-    if not path.exists():
-        return None
-    if read_pin(path).digest is None and (step.frozen or not step.needed or not docker.is_local_only(step.image)):
+    pin = left_pin(world.path(step.output))
+    if pin and pin.digest is None and (step.frozen or not step.needed or not docker.is_local_only(step.image)):
         return f"no registry had {step.image}"
     return None
-
-
-def build_parts(step: Build, world: World) -> dict[str, str | None]:
-    """What an image is made of: its recipe and the bytes of what the build can see."""
-    seen = sources.digest(
-        world.path(step.context),
-        step.dockerfile,
-        tuple(world.path(path) for path in step.hidden),
-        step.rebuild,
-    ) if step.context else None
-    return {"recipe": step.recipe, "sources": seen}
-
-
-def build_reason(step: Build, world: World) -> str | None:
-    """Words, if the engine has lost the image."""
-    return None if docker.image_id(step.image) else f"the engine has no image {step.image}"
 
 
 # --- compose, with the right files --------------------------------------------------------------------------------
@@ -103,7 +85,7 @@ def logs(opened: Opened, name: str | None, options: tuple[str, ...] = ()) -> int
 
 def shell(opened: Opened, name: str, words: tuple[str, ...] = ()) -> int:
     """A shell, or a program, in a service's container; its exit code."""
-    return compose.shell(opened.project(), name, words)
+    return compose.shell(opened.project(), name, words or ("sh",))
 
 
 def passthrough(opened: Opened, words: tuple[str, ...]) -> int:
@@ -160,20 +142,21 @@ def _anonymous(name: str, opened: Opened) -> tuple[str, ...]:
     listed = [volume for volume in mounted if isinstance(volume, Mapping)] if isinstance(mounted, list) else []
     if any(volume.get("source") for volume in listed):
         return ()
-    pin = files.read_if_there(opened.state / "pins" / f"{name}.json")
-    own = read_pin(opened.state / "pins" / f"{name}.json").volumes if pin else None
+    pin = left_pin(opened.state / "pins" / f"{name}.json")
+    own = pin.volumes if pin else None
     return tuple(sorted({*(str(volume["target"]) for volume in listed), *(own or ())}))
 
 
 # --- the lock ------------------------------------------------------------------------------------------------------
 
 
-def refuse_new_entries(world: World) -> None:
+def refuse_new_entries(opened: Opened) -> None:
     """A frozen sync names what hsm.lock lacks, and does nothing."""
-    missing = missing_entries(world.opened.scene)
+    missing = missing_entries(opened.scene)
     if missing:
         lines = "".join(f"\n  {key}" for key in missing)
-        raise HsmError(f"hsm.lock would change; it has no entry for{lines}", "run `doit sync` and commit hsm.lock")
+        hint = "run `doit sync` and commit hsm.lock (an image that only the engine has never gets an entry)"
+        raise HsmError(f"hsm.lock would change; it has no entry for{lines}", hint)
 
 
 def report_update(world: World) -> None:

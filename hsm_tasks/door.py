@@ -1,16 +1,49 @@
-"""`doit …` in a workspace: the one import line of its dodo.py.
+"""The doors: `hsm …`, and `doit …` in a workspace through the one import line of its dodo.py.
 
 doit itself can not be told the words of a command line before it makes the graph, takes every `name=value`, keeps its
 state until the end of a run and calls a bug exit 3. So when doit asks this object for its tasks, it hands the command
 line to the same `main` that `hsm` calls, and ends with its exit code: both doors are one.
+
+Nothing is imported here but the shortcut: where a sync has nothing to do, the rest is never needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NoReturn
+import os
+import sys
+
+from hsm_tasks import shortcut
+
+TYPE_CHECKING = False  # see shortcut
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, NoReturn
 
 DOIT_CONFIG = {"backend": "json", "dep_file": ".hsm/never-written.json", "verbosity": 0}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs a command line in the current folder, and returns its exit code."""
+    if shortcut.taken(argv):
+        return 0
+    from hsm_tasks.cli import main as long_way
+
+    return long_way(argv)
+
+
+def console() -> NoReturn:
+    """The program `hsm`."""
+    if shortcut.taken(sys.argv[1:]):
+        _done()
+    from hsm_tasks.cli import console as long_way
+
+    long_way()
+
+
+def _done() -> NoReturn:
+    """Nothing was begun, so there is nothing to take down."""
+    sys.stderr.flush()
+    os._exit(0)
 
 
 class Door:
@@ -21,9 +54,23 @@ class Door:
         self._open()
 
     def _open(self) -> NoReturn:
-        from hsm_tasks.cli import console
+        from hsm_tasks.cli import console as long_way
 
-        console()
+        long_way()
 
+
+def _imported_by_doit() -> bool:
+    """Whether `doit` is the program, and the dodo.py of this folder is just being imported."""
+    program = sys.argv[0] if sys.argv else ""
+    if os.path.basename(program) != "doit" and not program.endswith("doit/__main__.py"):  # noqa: PTH119 - no pathlib yet
+        return False
+    frame = sys._getframe(1)
+    while frame.f_back and (frame.f_code.co_filename == __file__ or frame.f_code.co_filename.startswith("<frozen ")):
+        frame = frame.f_back
+    return os.path.abspath(frame.f_code.co_filename) == os.path.join(os.getcwd(), "dodo.py")  # noqa: PTH100, PTH109, PTH118
+
+
+if _imported_by_doit() and shortcut.taken(sys.argv[1:], from_dodo=True):
+    _done()
 
 hsm = Door()

@@ -57,6 +57,8 @@ class Session(TypedDict, total=False):
     """Called at Ctrl-C, to end the children of the steps that still run."""
     gone: Callable[[str], bool]
     """Whether a step of this name, which is not among the tasks, can never come back: then its row is dropped."""
+    on_fresh: Callable[[list[str], list[str]], None]
+    """Called when a run has ended in which every step was fresh: their names, and the files they read and leave."""
 
 
 def run(argv: Sequence[str], tasks: Sequence[Step], **session: Unpack[Session]) -> int:
@@ -79,6 +81,8 @@ def run(argv: Sequence[str], tasks: Sequence[Step], **session: Unpack[Session]) 
         (gc.enable if collecting else gc.disable)()
     if loader.crash is not None:
         raise loader.crash
+    if code == 0 and loader.fresh is not None:
+        session.get("on_fresh", lambda steps, files: None)(*loader.fresh)
     return code
 
 
@@ -105,6 +109,7 @@ class Loader(TaskLoader2):
         self.records = Records(session["state_file"] or Path(":memory:"))
         self.crew = Crew()
         self.crash: Exception | None = None
+        self.fresh: tuple[list[str], list[str]] | None = None
 
     def load_doit_config(self) -> dict[str, Any]:
         """Defaults: what stands on the command line wins."""
@@ -196,6 +201,9 @@ class _Run(_Command, Run):
             known = {task.name for task in self.task_list}
             records.backend.drop(lambda name: name not in known and gone(name))
         code: int = super()._execute(outfile, **options)  # type: ignore[no-untyped-call]
+        if set(ledger.results.values()) == {"fresh"}:
+            tasks = ledger.tasks.values()
+            self.loader.fresh = [*ledger.results], [path for task in tasks for path in (*task.file_dep, *task.targets)]
         return ledger.worst or code
 
 

@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from doit.dependency import Dependency, DependencyStatus, FileChangedChecker
 
 from hsm_tasks.core.errors import HsmError
+from hsm_tasks.shortcut import TICK, is_calm
 from hsm_tasks.state import State
 
 Stat: TypeAlias = list[int]
@@ -30,9 +31,6 @@ Seen: TypeAlias = list[Any]
 """A Stat, then 1 if an equal stat proves equal content (else 0), then the digest of the content."""
 
 _TRUST, _DIGEST = 4, 5
-# A file system stamps changes with a clock of coarse ticks (10 ms at most on Linux; whole seconds on some others), so
-# two changes within one tick can leave equal stats. git calls such a file "racily clean".
-_TICK, _COARSE_TICK, _SECOND = 20_000_000, 2_100_000_000, 1_000_000_000
 _PARAMETERS = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")]
 FAILED: Final = "failed last time"
 UNFINISHED: Final = "did not finish last time"
@@ -84,11 +82,6 @@ def see(path: str) -> Seen:
     digest = _file_digest(path)
     calm = is_calm(stat[1], started) and stat == _stat(Path(path).stat())
     return [*stat, int(calm), digest]
-
-
-def is_calm(changed: int, now: int) -> bool:
-    """Whether a change from now on must get another ctime (both in ns)."""
-    return changed + (_TICK if changed % _SECOND else _COARSE_TICK) < now
 
 
 def unchanged(path: str, seen: Seen, stat: Stat) -> bool:
@@ -311,7 +304,7 @@ class Records(Dependency):
         rows = {name: self.backend.row(name) for name in self._saved}
         young = {name: [item for item in _seen_in(row) if not item[1][_TRUST]] for name, row in rows.items()}
         if any(young.values()):
-            time.sleep(_TICK / 1e9)
+            time.sleep(TICK / 1e9)
         for name, files in young.items():
             for path, seen in files:
                 stat = _stat_if_there(path)

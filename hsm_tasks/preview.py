@@ -24,7 +24,7 @@ from hsm_tasks.core.render import fill
 from hsm_tasks.effects import files
 from hsm_tasks.fingerprint import Fingerprint, Records
 from hsm_tasks.pins import known_pin
-from hsm_tasks.world import World, read_pin
+from hsm_tasks.world import World, left_pin
 
 VERSION = 1
 State = Literal["run", "may run", "fresh"]
@@ -150,7 +150,7 @@ class Preview:
         for name, path in step.pins.items():
             text = self._content(path)
             old = self.world.path(path)
-            known = msgspec.json.decode(text, type=Pin) if text else read_pin(old) if old.exists() else None
+            known = msgspec.json.decode(text, type=Pin) if text else left_pin(old)
             pins[name] = known or Pin(image=f"resolve:{name} will tell")
         return fill(step.name, step.draft, pins)
 

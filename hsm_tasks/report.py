@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Protocol
 
 from hsm_tasks.core.errors import ConfigError, HsmError, mask
+from hsm_tasks.shortcut import all_fresh, duration
 
 BUG = "This is a bug in hsm. Please report it, with the lines above, to the people you have hsm from."
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -318,7 +319,7 @@ class Reporter:
         total = max(total, sum(counts.values()))
         took = duration(time.monotonic() - self._start)
         if counts["fresh"] == total:
-            return f"{total} {'step' if total == 1 else 'steps'} up to date, {took}"
+            return all_fresh(total, time.monotonic() - self._start)
         names = {"fresh": "up to date", "failed": "failed", "skipped": "skipped", "ignored": "ignored"}
         parts = [f"{counts[key]} {words}" for key, words in names.items() if counts[key]]
         left = total - sum(counts.values())
@@ -328,10 +329,3 @@ class Reporter:
 
 def _is_step(task: Any) -> bool:
     return bool(task.meta and task.meta.get("step"))
-
-
-def duration(seconds: float) -> str:
-    """`0.01 s`, `12.3 s`, `2 min 5 s`."""
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"

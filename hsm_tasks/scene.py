@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,7 +92,21 @@ def _with_includes(root: Path, folder: str, path: str, above: tuple[str, ...]) -
 def stacks_of(texts: Texts) -> tuple[Stack, Stack]:
     """(the stack of this machine, the stack as committed); ConfigError with every mistake."""
     committed = load.load(texts.sources, None, schema())
-    return (load.load(texts.sources, texts.local, schema()) if texts.local else committed), committed
+    if texts.local is None:
+        return committed, committed
+    return _at_home(load.load(texts.sources, texts.local, schema())), committed
+
+
+def _at_home(stack: Stack) -> Stack:
+    """A person may write `~` in the path of an own checkout."""
+    services = {}
+    for name, service in stack.services.items():
+        repository = service.repository
+        if repository and repository.path and repository.path.startswith("~"):
+            repository = msgspec.structs.replace(repository, path=os.path.expanduser(repository.path))  # noqa: PTH111
+            service = msgspec.structs.replace(service, repository=repository)
+        services[name] = service
+    return msgspec.structs.replace(stack, services=services)
 
 
 # --- the base ---------------------------------------------------------------------------------------------------
@@ -100,7 +114,7 @@ def stacks_of(texts: Texts) -> tuple[Stack, Stack]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The base as compose reads it. The cache is one file: the key on the first line, compose's words below it."""
+    """The base as compose reads it. The cache is one file: the key on its first line, compose's words below it."""
 
     base: Base
     digest: str
@@ -112,7 +126,7 @@ class Reading:
         ignore = self.cache.parent.parent / ".gitignore"
         if not ignore.exists():
             files.write_if_changed(ignore, "*\n")
-        files.write_if_changed(self.cache, self.text)
+        files.write_own(self.cache, self.text)
 
 
 def read_base(folder: Path, state: Path, base_files: tuple[Path, ...], environ: Mapping[str, str]) -> Reading:
@@ -120,7 +134,7 @@ def read_base(folder: Path, state: Path, base_files: tuple[Path, ...], environ: 
     root = base_files[0].parent
     key = compose.base_key(base_files, root, environ)
     cache = state / "base.json"
-    cached = files.read_if_there(cache) or ""
+    cached = files.read_own(cache) or ""
     head, _, text = cached.partition("\n")
     if head != key or not text:
         text = compose.read_base(base_files, root, environ)
@@ -173,7 +187,7 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
     base = reading.base
     if wish.local:
         texts, stack = _with_local(texts, wish.local(texts, stack, base), workspace.stacks[name])
-    chosen = _chosen(stack, base, texts)
+    chosen = _chosen(stack, base, texts.sources if wish.local else texts.all)
     names = wish.move if not wish.everything else frozenset(chosen.forms)
     committed_choice, _ = choose.choose(committed, base)
     scene = plan.Scene(
@@ -184,8 +198,8 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
         committed_choice=committed_choice,
         images=_image_values((stack, committed), base, base_files, environ),
         lock=_lock(folder / LOCK, f"{workspace.stacks[name]}/{LOCK}"),
-        local_lock=_lock(workspace.root / STATE / name / "local.lock", f"{STATE}/{name}/local.lock"),
-        last_lock=_lock(workspace.root / STATE / name / "last.lock", f"{STATE}/{name}/last.lock"),
+        local_lock=_own_lock(workspace.root / STATE / name / "local.lock"),
+        last_lock=_own_lock(workspace.root / STATE / name / "last.lock"),
         paths=_paths(workspace, name, folder, base_files),
         schema=schema(),
         base_digest=reading.digest,
@@ -223,10 +237,11 @@ def _paths(workspace: Workspace, name: str, folder: Path, base_files: tuple[Path
     )
 
 
-def _chosen(stack: Stack, base: Base, texts: Texts) -> choose.Chosen:
+def _chosen(stack: Stack, base: Base, sources: Sequence[Source]) -> choose.Chosen:
+    """The choice. Mistakes are shown in files that are on the disk: a switch has not been written yet."""
     chosen, findings = choose.choose(stack, base)
     if findings:
-        raise ConfigError(*(load.problem(texts.all, f.path, f.message, f.hint) for f in findings))
+        raise ConfigError(*(load.problem(sources, f.path, f.message, f.hint) for f in findings))
     return chosen
 
 
@@ -251,6 +266,11 @@ def _image_values(
 def _lock(path: Path, shown: str) -> lock.Lock:
     text = files.read_if_there(path)
     return lock.parse(text, posixpath.normpath(shown)) if text is not None else lock.Lock()
+
+
+def _own_lock(path: Path) -> lock.Lock:
+    """A lock below .hsm. Edited by hand it counts as lost: a person's word goes into hsm.lock."""
+    return lock.parse(files.read_own(path) or "", path.name)
 
 
 _schema: list[Schema] = []

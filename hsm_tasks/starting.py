@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from hsm_tasks.commands import active
-from hsm_tasks.core.choose import Form
-from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.errors import CommandFailed, HsmError
+from hsm_tasks.core.model import Frozen
 from hsm_tasks.core.plan import Up, reachable
-from hsm_tasks.effects import compose, docker
+from hsm_tasks.effects import compose, docker, files
 from hsm_tasks.effects.docker import Container
-from hsm_tasks.world import World, read_pin, require
+from hsm_tasks.wanted import Wanted, key, wanted
+from hsm_tasks.world import World, require
 
 PATIENCE = 300.0  # seconds that containers have to become well; their own healthchecks usually say it sooner
+LOOPING = 10.0  # seconds after which a container that ends and is started again and again is given up
 LOOK = 0.25  # seconds between two looks at the engine
-SETTLE = 0.5  # seconds that a container without a healthcheck has to show that it does not end at once
+LAST_WORDS = 20  # lines
+_YOUNG = re.compile(r"Up Less than a second")
 
 
 @dataclass(slots=True)
@@ -59,41 +65,62 @@ class Start:
                 raise HsmError(f"{step.name} was started with the others, which failed")
 
     def _start(self, name: str) -> None:
-        opened = self.world.opened
-        usual = set(active(opened.scene.chosen))
+        opened, chosen = self.world.opened, self.world.opened.scene.chosen
+        usual = set(active(chosen))
         named = {word.removeprefix("up:") for word in self.words if word.startswith("up:")} or {name}
         everything = "up" in self.words
-        services = () if everything and named <= usual | {name} else sorted(named | (usual if everything else set()))
-        compose.up(opened.project(), tuple(services), lambda line: self.world.progress("up", line))
-        wanted = services or sorted(usual)
-        _wait(self.world, sorted({other for start in wanted for other in reachable(start, opened.scene.chosen)}))
+        started = {other for start in named | (usual if everything else set()) for other in reachable(start, chosen)}
+        # those that others need are named too, because compose starts nobody whose profile nobody asked for
+        services = () if everything and started <= usual else tuple(sorted(started))
+        before, there = key(opened), dict(wanted(self.world))
+        try:
+            compose.up(opened.project(), services, lambda line: self.world.progress("up", line))
+        except CommandFailed as error:
+            raise _explained(self.world, started, error) from error
+        containers = _wait(self.world, sorted(started))
+        if before is not None and before == key(opened):
+            _learn(self.world, started, there, containers)
 
 
 # --- is it already right? ----------------------------------------------------------------------------------------
 
 
+class Made(Frozen, frozen=True, kw_only=True):
+    """What compose made of a service when it was started here last: of `hash`, `around` and `beside` (see Wanted; here
+    with the containers' ids) it made containers with the hash `label`."""
+
+    hash: str
+    around: str
+    beside: str
+    label: str
+
+
 @dataclass(slots=True)
 class _Sight:
-    """What the engine has of a project, what compose would make of each service, and image ids as they are asked."""
+    """What the engine has of a project and its images, and what compose wants and has made before."""
 
-    containers: dict[str, list[Container]]
-    hashes: dict[str, str]
+    containers: Mapping[str, list[Container]]
+    wanted: Mapping[str, Wanted]
+    made: Mapping[str, Made]
     strangers: tuple[str, ...]
-    images: dict[str, str | None] = field(default_factory=dict)
+    images: dict[str, str | None]
 
     def image(self, reference: str) -> str | None:
         """The engine's id of an image."""
-        if reference not in self.images:
-            self.images[reference] = docker.image_id(reference)
-        return self.images[reference]
+        name = docker.full_name(reference)
+        if name not in self.images:
+            self.images[name] = docker.image_id(reference)
+        return self.images[name]
 
 
 def _look(world: World) -> _Sight:
     opened = world.opened
     there = _by_service(docker.containers(opened.scene.project))
     running = {name for name, form in opened.scene.chosen.forms.items() if form.mode != "off"}
-    hashes = compose.hashes(opened.project()) if there else {}
-    return _Sight(there, hashes, tuple(sorted(set(there) - running)))
+    strangers = tuple(sorted(set(there) - running))
+    if not there:
+        return _Sight(there, {}, {}, strangers, {})
+    return _Sight(there, wanted(world), _load(world), strangers, {**docker.images()})
 
 
 def _by_service(containers: Iterable[Container]) -> dict[str, list[Container]]:
@@ -105,40 +132,45 @@ def _by_service(containers: Iterable[Container]) -> dict[str, list[Container]]:
 
 
 def _reason(world: World, name: str, seen: _Sight) -> str | None:
-    form = world.opened.scene.chosen.forms[name]
-    there = seen.containers.get(name, [])
-    if len(there) != _count(form):
-        return f"{len(there)} of {_count(form)} containers" if there else "not running"
+    there, want = seen.containers.get(name, []), seen.wanted.get(name)
+    if want is None:
+        return None if there and seen.wanted else "not running"
+    if len(there) != want.count:
+        return f"{len(there)} of {want.count} containers" if there else "not running"
+    made = seen.made.get(name)
+    label = _label(want, made, seen.containers)
+    if label is None:
+        return "its networks or volumes changed"
     oneshot = name in world.opened.scene.chosen.oneshots
-    image = _image(world, form)
-    for container in there:
-        if container.config_hash != seen.hashes.get(name):
-            return "its configuration changed"
-        if image and container.image_id != seen.image(image):
-            return "its image changed"
-        if not _well(container, oneshot=oneshot):
-            return container.status.lower()
-    return None
+    return next((why for why in (_other(one, want, label, seen, oneshot=oneshot) for one in there) if why), None)
 
 
-def _count(form: Form) -> int:
-    base = form.base or {}
-    deploy = base.get("deploy")
-    below = deploy.get("replicas") if isinstance(deploy, dict) else base.get("scale")
-    own = form.service.prod.replicas if form.service and form.mode == "prod" else None
-    count = own if own is not None else below
-    return int(count) if isinstance(count, int | str) and str(count).isdigit() else 1
+def _other(container: Container, want: Wanted, label: str, seen: _Sight, *, oneshot: bool) -> str | None:
+    if container.config_hash != label:
+        return "its configuration changed"
+    if container.image_id != seen.image(want.image):
+        return "its image changed"
+    if not _well(container, oneshot=oneshot):
+        return container.status.lower()
+    missing = [name for name in want.networks if name not in container.networks]
+    return f"not on the network {', '.join(missing)}" if missing and container.state == "running" else None
 
 
-def _image(world: World, form: Form) -> str | None:
-    """The image that a container of this service should have been made of."""
-    opened = world.opened
-    if form.image:
-        return read_pin(opened.state / "pins" / f"{form.name}.json").image
-    own = (form.base or {}).get("image")
-    if form.mode == "base" and isinstance(own, str):
-        return None if "$" in own else own
-    return f"{opened.scene.project}-{form.name}"
+def _label(want: Wanted, made: Made | None, containers: Mapping[str, list[Container]]) -> str | None:
+    """The hash that containers should carry: what compose made of the same the last time, else its own word for it.
+
+    None: a network or a volume is defined otherwise now, of which that hash says nothing.
+    """
+    if made is None or made.hash != want.hash:
+        return want.hash
+    if made.around != want.around:
+        return None
+    return made.label if made.beside == _ids(want, containers) else want.hash
+
+
+def _ids(want: Wanted, containers: Mapping[str, list[Container]]) -> str:
+    """The containers that a service is tied to."""
+    return " ".join(sorted(one.id for name in want.beside for one in containers.get(name, ())))
 
 
 def _well(container: Container, *, oneshot: bool) -> bool:
@@ -147,40 +179,86 @@ def _well(container: Container, *, oneshot: bool) -> bool:
     return container.state == "running" and container.health in (None, "healthy")
 
 
+# --- what compose made -------------------------------------------------------------------------------------------
+
+
+def _load(world: World) -> Mapping[str, Made]:
+    text = files.read_if_there(world.opened.state / "started.json")
+    try:
+        return msgspec.json.decode(text, type=dict[str, Made]) if text else {}
+    except msgspec.DecodeError:
+        return {}
+
+
+def _learn(world: World, names: Iterable[str], there: Mapping[str, Wanted], found: Iterable[Container]) -> None:
+    """Compose has just judged these services: their containers are what it makes of them."""
+    containers = _by_service(found)
+    made = {name: one for name, one in _load(world).items() if name in there}
+    for name in names:
+        labels = {container.config_hash for container in containers.get(name, ())}
+        if name in there and len(labels) == 1:
+            want = there[name]
+            made[name] = Made(hash=want.hash, around=want.around, beside=_ids(want, containers), label=labels.pop())
+    files.write_if_changed(world.opened.state / "started.json", msgspec.json.encode(made, order="sorted").decode())
+
+
 # --- wait --------------------------------------------------------------------------------------------------------
 
 
-def _wait(world: World, wanted: list[str], clock: Callable[[], float] = time.monotonic) -> None:
-    """Until every wanted service is well; HsmError with the last words of the first that can not become so."""
+def _wait(world: World, names: list[str], clock: Callable[[], float] = time.monotonic) -> tuple[Container, ...]:
+    """Until every one of these services is well; HsmError with the last words of the first that can not become so."""
     oneshots = world.opened.scene.chosen.oneshots
-    end = clock() + PATIENCE
-    settled = False
+    wants = wanted(world)
+    begun = clock()
     while True:
-        containers = [c for c in docker.containers(world.opened.scene.project) if c.service in wanted and not c.oneoff]
+        everything = docker.containers(world.opened.scene.project)
+        containers = [one for one in everything if one.service in names and not one.oneoff]
         for container in containers:
-            _refuse_ill(container, container.service in oneshots)
-        waiting = [c for c in containers if not _well(c, oneshot=c.service in oneshots)]
-        missing = set(wanted) - {container.service for container in containers}
+            _refuse_ill(container, container.service in oneshots, patient=clock() < begun + LOOPING)
+        waiting = [c for c in containers if not _settled(c, oneshot=c.service in oneshots)]
+        there = {container.service for container in containers}
+        missing = {name for name in names if name not in there and (name not in wants or wants[name].count)}
         if not waiting and not missing:
-            if settled or all(container.health or container.state == "exited" for container in containers):
-                return
-            settled = True
-            time.sleep(SETTLE)
-            continue
-        if clock() > end:
-            names = sorted(missing | {container.service for container in waiting})
-            raise HsmError(f"not well after {PATIENCE:.0f} s: {', '.join(names)}", "look at `doit logs:SERVICE`")
+            return everything
+        if clock() > begun + PATIENCE:
+            late = sorted(missing | {container.service for container in waiting})
+            raise HsmError(f"not well after {PATIENCE:.0f} s: {', '.join(late)}", "look at `doit logs:SERVICE`")
         for container in waiting:
             world.progress(f"up:{container.service}", container.status)
         time.sleep(LOOK)
 
 
-def _refuse_ill(container: Container, oneshot: bool) -> None:
+def _settled(container: Container, *, oneshot: bool) -> bool:
+    """Well, and not only since it was started a moment ago, where no healthcheck says so."""
+    young = container.health is None and not oneshot and bool(_YOUNG.match(container.status))
+    return _well(container, oneshot=oneshot) and not young
+
+
+def _refuse_ill(container: Container, oneshot: bool, *, patient: bool = False) -> None:
     ended = container.state in ("exited", "dead") and not (oneshot and container.exit_code == 0)
-    if not ended and container.health != "unhealthy":
-        return
-    said = docker.logs_tail(container.id, 20)
-    lines = "".join(f"\n  | {line}" for line in said.splitlines())
-    how = f"ended with exit {container.exit_code}" if ended else "is unhealthy"
-    raise HsmError(f"{container.service}: its container {how}; its last words:{lines or ' none'}",
-                   f"doit logs:{container.service}")
+    looping = container.state == "restarting" and container.exit_code != 0 and not patient
+    if ended or looping or container.health == "unhealthy":
+        how = "is unhealthy" if not (ended or looping) else f"ended with exit {container.exit_code}"
+        again = ", again and again" if looping else ""
+        raise HsmError(f"{container.service}: its container {how}{again}; its last words:{_said(container)}",
+                       f"doit logs:{container.service}")
+
+
+def _said(container: Container) -> str:
+    said = docker.logs_tail(container.id, LAST_WORDS)
+    return "".join(f"\n  | {line}" for line in said.splitlines()) or " none"
+
+
+def _explained(world: World, names: Iterable[str], error: CommandFailed) -> HsmError:
+    """What compose says of a container that ended, with what that one said itself."""
+    if error.code in (130, 137, 143):
+        world.say("what was started so far is left as it is: `doit up` goes on, `doit down` takes it away")
+        return error
+    try:
+        found = docker.containers(world.opened.scene.project)
+        for container in found:
+            if container.service in names and not container.oneoff:
+                _refuse_ill(container, container.service in world.opened.scene.chosen.oneshots)
+    except HsmError as ill:
+        return HsmError(f"{ill.message}\n{error.message}", ill.hint)
+    return error

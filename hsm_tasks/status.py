@@ -16,7 +16,7 @@ from hsm_tasks.effects import docker, git
 from hsm_tasks.effects.docker import Container
 from hsm_tasks.scene import Opened
 from hsm_tasks.workspace import Workspace
-from hsm_tasks.world import read_pin
+from hsm_tasks.world import left_pin
 
 VERSION = 1
 
@@ -92,9 +92,9 @@ def _pin(opened: Opened, form: Form) -> dict[str, Any] | None:
         return None
     path = opened.state / "pins" / f"{form.name}.json"
     image = opened.scene.images[form.image]
-    if not path.exists():
+    pin = left_pin(path)
+    if pin is None:
         return {"reference": image, "tag": None, "digest": None}
-    pin = read_pin(path)
     return {"reference": pin.image, "tag": pin.tag, "digest": pin.digest}
 
 

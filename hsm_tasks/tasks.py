@@ -6,11 +6,11 @@ steps (`sync`) or call compose (`logs`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from hsm_tasks import __version__, commands
+from hsm_tasks import __version__, builds, commands
 from hsm_tasks.actions import perform
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.model import Pin
@@ -18,21 +18,34 @@ from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, 
 from hsm_tasks.engine import Fingerprint, Words
 from hsm_tasks.starting import Start
 from hsm_tasks.words import COMMANDS, NEEDS_NAME
-from hsm_tasks.world import World, read_commit, read_pin
+from hsm_tasks.world import World, left_commit, left_pin
 
 Task = dict[str, Any]
 SYNC = ("lock", "check")
 
 
-def tasks(plan: Plan, world: World, words: Iterable[str] = ()) -> list[Task]:
+def tasks(plan: Plan, world: World, words: Sequence[str] = ()) -> list[Task]:
     """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
     chosen = world.opened.scene.chosen
     started = Start(world, frozenset(words))
     joint = _joint_builds(plan, frozenset(words), commands.active(chosen))
     made = [_step(step, world, started, joint) for step in plan.steps]
-    frozen = world.opened.scene.frozen
-    made += [*_groups(plan, chosen), *_commands(world, chosen), *([_frozen(world, plan)] if frozen else [])]
+    made += [*_groups(plan, chosen), *_commands(world, chosen)]
+    _in_order({name(task): task for task in made}, tuple(words))
     return made
+
+
+def _in_order(made: Mapping[str, Task], words: tuple[str, ...]) -> None:
+    """`down`, `stop` and `restart` act at once: each waits for the words before it, and what starts later for it."""
+    acting: list[str] = []
+    for place, word in enumerate(words):
+        if word.partition(":")[0] in ("down", "stop", "restart"):
+            made[word]["task_dep"] += words[:place]
+            acting.append(word)
+        elif acting and word.partition(":")[0] == "up":
+            ups = [word] if ":" in word else made[word]["task_dep"]
+            for up in ups:
+                made[up]["task_dep"] += [other for other in acting if other not in made[up]["task_dep"]]
 
 
 def _joint_builds(plan: Plan, words: frozenset[str], usual: tuple[str, ...]) -> tuple[str, ...]:
@@ -113,12 +126,10 @@ def _disposable(step: Step) -> tuple[str, ...]:
 
 def _after(step: Step, joint: tuple[str, ...]) -> tuple[str, ...]:
     match step:
-        case Clone() | Resolve() if step.frozen:
-            return ("_frozen",)
         case Render():
             return step.after
         case Build():
-            return SYNC
+            return (*SYNC, *(f"build:{name}" for name in step.after))
         case Up():
             return (*SYNC, *dict.fromkeys((*joint, *(f"build:{name}" for name in step.builds))))
         case _:
@@ -143,8 +154,8 @@ def _fingerprint(step: Step, world: World, started: Start) -> Fingerprint:
         case Check():
             return Fingerprint({"base": step.base, "compose": step.compose}, outputs)
         case Build():
-            parts, extra = partial(commands.build_parts, step, world), partial(commands.build_reason, step, world)
-            return Fingerprint(parts, outputs, extra)
+            parts, extra = partial(builds.parts, step, world), partial(builds.reason, step, world)
+            return Fingerprint(parts, outputs, extra, partial(builds.settled, step, world))
         case Up():
             return Fingerprint({}, outputs, partial(started.reason, step))
 
@@ -169,7 +180,7 @@ def _clone_parts(step: Clone, world: World) -> dict[str, Any]:
 def _recorded(step: Clone, world: World) -> Mapping[str, Any]:
     """The commit that hsm.lock will name once `lock` has run: it must not make the step stale again."""
     path = world.path(step.output)
-    return {"locked commit": read_commit(path) if path.exists() and not step.own else None}
+    return {"locked commit": None if step.own else left_commit(path)}
 
 
 def _resolve_parts(step: Resolve, world: World) -> dict[str, Any]:
@@ -184,8 +195,8 @@ def _resolve_parts(step: Resolve, world: World) -> dict[str, Any]:
 def _pinned(step: Resolve, world: World) -> Mapping[str, Any]:
     """As for a clone: the entry that this very step will have caused."""
     path = world.path(step.output)
-    pin = read_pin(path) if path.exists() else Pin(image=step.image)
-    return {"locked digest": _entry(pin) if pin.digest else None}
+    pin = left_pin(path)
+    return {"locked digest": _entry(pin) if pin and pin.digest else None}
 
 
 def _entry(pin: Pin | None) -> str | None:
@@ -240,7 +251,7 @@ def _commands(world: World, chosen: Chosen) -> Iterator[Task]:
     running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
     yield _command("down", COMMANDS["down"], (), partial(commands.down, world))
     yield _command("update", COMMANDS["update"], SYNC, partial(commands.report_update, world))
-    for head in (*NEEDS_NAME, "status", "stacks", "logs"):
+    for head in (*NEEDS_NAME, "plan", "status", "stacks", "compose", "logs"):
         yield _command(head, COMMANDS[head])
     for name in running:
         yield from _about(name, world)
@@ -269,10 +280,6 @@ def _switchable(world: World) -> Iterator[str]:
             yield f"use:{option}"
             if group.strategy == "M-of-N":
                 yield f"unuse:{option}"
-
-
-def _frozen(world: World, plan: Plan) -> Task:
-    return _command("_frozen", "hsm.lock must not change", (), partial(commands.refuse_new_entries, world))
 
 
 def name(task: Task) -> str:

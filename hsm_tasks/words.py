@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "services, modes, groups, pins, checkouts and containers (--json)",
     "logs": "logs[:SERVICE]  the logs of the containers, as compose shows them (-f)",
     "sh": "sh:SERVICE  a shell in the container of a service",
+    "compose": "compose ARGS…  docker compose with the right files and project (as `hsm compose`)",
     "stacks": "the stacks of the workspace (--json)",
 }
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)

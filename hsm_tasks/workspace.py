@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,8 @@ class Workspace:
     root: Path
     settings: Settings
     stacks: Mapping[str, str]
+    begun: int = 0
+    """When the search for it began, in ns: before that nothing was read."""
 
     def pick(self, asked: str | None, environ: Mapping[str, str]) -> str:
         """The stack that is meant: the command line, HSM_STACK, the settings, the only one; else ConfigError."""
@@ -42,17 +46,33 @@ class Workspace:
 
 def find(start: Path) -> Workspace:
     """The workspace that a folder belongs to: the nearest with stacks or with [tool.hsm], else the nearest hsm.yaml."""
+    begun = time.time_ns()
     folders = (start, *start.parents)
     for folder in folders:
         found = _settings(folder)
         declared, given = found is not None, found or Settings()
         stacks = _stacks(folder, given)
         if declared or any(path != "." for path in stacks.values()):
-            return Workspace(folder, given, stacks)
+            return Workspace(folder, given, stacks, begun)
     for folder in folders:
         if (folder / CONFIG).is_file():
-            return Workspace(folder, Settings(), _stacks(folder, Settings()))
+            return Workspace(folder, Settings(), _stacks(folder, Settings()), begun)
     return Workspace(start, Settings(), {})
+
+
+def places(here: Workspace) -> Iterator[Path]:
+    """Every path on which it depends that `find` gives this workspace for its own root. Some are not there."""
+    yield from _places(here.root, here.settings)
+    if all(folder == "." for folder in here.stacks.values()):  # then a workspace further up may go before
+        for folder in here.root.parents:
+            yield from _places(folder, Settings())
+
+
+def _places(folder: Path, given: Settings) -> Iterator[Path]:
+    inside = folder / given.stacks_dir
+    yield from (folder / "pyproject.toml", folder / CONFIG, inside)
+    with contextlib.suppress(OSError), os.scandir(inside) as entries:
+        yield from (inside / entry.name / CONFIG for entry in entries)
 
 
 _SECRET = re.compile(r"pass|token|secret|key|credential|auth|dsn", re.IGNORECASE)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -29,6 +30,11 @@ class World:
     progress: Callable[[str, str], None]
     say: Callable[[str], None]
     registry: Registry = field(init=False)
+    looks: bool = False
+    """Nothing is to be written, no cache either."""
+    memo: dict[Any, Any] = field(default_factory=dict)
+    """What was asked once, for the whole run."""
+    guard: threading.RLock = field(default_factory=threading.RLock)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _ignored: bool = False
 
@@ -76,9 +82,23 @@ def read_pin(path: Path) -> Pin:
     """What a resolve step left."""
     return msgspec.json.decode(files.read(path), type=Pin)
 
+def left_pin(path: Path) -> Pin | None:
+    """What a resolve step left; None where that is gone, or no pin any more (its step will make it anew)."""
+    try:
+        return read_pin(path) if path.exists() else None
+    except (HsmError, msgspec.MsgspecError):
+        return None
 
 
 def read_commit(path: Path) -> str | None:
     """The commit that a clone step left."""
     commit = msgspec.json.decode(files.read(path)).get("commit")
     return commit if isinstance(commit, str) else None
+
+
+def left_commit(path: Path) -> str | None:
+    """As `left_pin`, of a clone step."""
+    try:
+        return read_commit(path) if path.exists() else None
+    except (HsmError, msgspec.MsgspecError, AttributeError):
+        return None

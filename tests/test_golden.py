@@ -28,7 +28,7 @@ from hsm_tasks.actions import perform
 from hsm_tasks.core.errors import ConfigError
 from hsm_tasks.core.plan import Clone, Plan, Up, plan
 from hsm_tasks.core.yamltext import parse_dump
-from hsm_tasks.effects import process
+from hsm_tasks.effects import files, process
 from hsm_tasks.scene import Opened, open_stack
 from hsm_tasks.world import World
 
@@ -77,7 +77,7 @@ def _opened(name: str, root: Path) -> Opened:
         shutil.copytree(CASES / name / "beside", folder.parent, dirs_exist_ok=True)
     state = root / ".hsm" / name
     state.mkdir(parents=True)
-    (state / "local.lock").write_text(_local_lock(name))
+    files.write_own(state / "local.lock", _local_lock(name))
     return open_stack(workspace.find(root), name, os.environ)
 
 
@@ -95,7 +95,7 @@ def _sync(steps: Plan, opened: Opened) -> None:
             perform(step, world)
         if step is steps.check:
             break
-    lock, local = (opened.folder / "hsm.lock").read_text(), (opened.state / "local.lock").read_text()
+    lock, local = (opened.folder / "hsm.lock").read_text(), files.read_own(opened.state / "local.lock")
     assert lock == (CASES / opened.name / "hsm.lock").read_text(), "the lock of the case is not complete"
     assert local == _local_lock(opened.name), "the local lock of the case is not complete"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hsm_tasks import report
+from hsm_tasks import report, shortcut
 from hsm_tasks.core.errors import ConfigError, HsmError, Problem
 from hsm_tasks.engine import Words
 from hsm_tasks.report import BUG, Reporter
@@ -149,7 +149,7 @@ def test_errors_are_explained_and_have_a_code() -> None:
     ("seconds", "text"), [(0.004, "0.00 s"), (0.5, "0.50 s"), (12.34, "12.3 s"), (125, "2 min 5 s")]
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
-    assert report.duration(seconds) == text
+    assert shortcut.duration(seconds) == text
 
 
 # --- progress ----------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_outside_of_a_run_words_go_to_stderr_and_progress_nowhere(capsys: pytest
 
 
 SLOW = """
-from hsm_tasks import report
+from hsm_tasks import report, shortcut
 def slow():
     report.progress("clone:api", "receiving 42%")
     time.sleep(0.5)

@@ -6,8 +6,8 @@ must not depend on the machine that writes it.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from hsm_tasks.core.forms import Chosen, Form
 from hsm_tasks.core.model import Base, Repository, Stack
@@ -18,6 +18,11 @@ from hsm_tasks.core.steps import Clone, Lock, Resolve
 def image_key(image: str, version: str | None) -> str:
     """The name of an image in hsm.lock."""
     return f"{image} {version}" if version else image
+
+
+def _file(name: str) -> str:
+    """The file of a clone or a pin. No service and no checkout has an @ in its name, so none can be meant by two."""
+    return f"{name.replace(':', '@')}.json"
 
 
 def _image_needs(chosen: Chosen, images: Mapping[str, str]) -> dict[str, Form]:
@@ -34,33 +39,31 @@ def _repository_needs(chosen: Chosen) -> dict[str, tuple[str, Repository]]:
     return wanted
 
 
+def _moved(scene: Scene) -> frozenset[str]:
+    """What an update moves in hsm.lock: every image and repository of the services that it names. Another service that
+    shares one moves with it."""
+    stacks = (scene.stack, scene.committed)
+    images = {_key(form, scene) for s in stacks for form in named_images(s, scene.base) if form.name in scene.move}
+    services = (service for stack in stacks for name, service in stack.services.items() if name in scene.move)
+    return frozenset(images | {service.repository.key for service in services if service.repository})
+
+
 def clones(scene: Scene) -> Iterator[Clone]:
-    here = _repository_needs(scene.chosen)
+    """A checkout for each repository that is needed here, and questions for those that only hsm.lock wants to know."""
+    here, moved = _repository_needs(scene.chosen), _moved(scene)
     known = {repository.key for _, repository in here.values() if repository.path is None}
-    users = {name: _users(scene, name) for name in here}
     for name, (_, repository) in here.items():
-        yield _clone(scene, name, repository, move=bool(users[name] & scene.move))
-    for name, (service, repository) in _repository_needs(scene.committed_choice).items():
+        yield _clone(scene, name, repository, move=repository.key in moved)
+    for name, (_, repository) in _repository_needs(scene.committed_choice).items():
         if repository.key not in known:
-            yield _clone(scene, f"{name}:committed", repository, ask=True, move=service in scene.move)
-    yield from _known_clones(scene, known)
-
-
-def _users(scene: Scene, checkout: str) -> set[str]:
-    services = scene.stack.services.values()
-    return {s.name for s in services if s.repository and s.repository.name == checkout}
-
-
-def _known_clones(scene: Scene, here: set[str]) -> Iterator[Clone]:
-    """An update moves the entries of the lock that no step of today needs, too."""
-    committed = {repository.key for _, repository in _repository_needs(scene.committed_choice).values()}
-    for name, service in sorted(scene.committed.services.items()):
-        repository = service.repository
-        if name not in scene.move or repository is None or repository.key in here | committed:
-            continue
-        if repository.key in scene.lock.repositories:
-            here.add(repository.key)
-            yield _clone(scene, f"{repository.name}:committed", repository, ask=True, move=True)
+            known.add(repository.key)
+            yield _clone(scene, f"{name}:committed", repository, ask=True, move=repository.key in moved)
+    # an update moves the entries of the lock that no step of today needs, too
+    for _, service in sorted(scene.committed.services.items()):
+        other = service.repository
+        if other and other.key in scene.lock.repositories and other.key in moved and other.key not in known:
+            known.add(other.key)
+            yield _clone(scene, f"{other.name}:committed", other, ask=True, move=True)
 
 
 def _clone(scene: Scene, name: str, repository: Repository, *, ask: bool = False, move: bool = False) -> Clone:
@@ -70,7 +73,7 @@ def _clone(scene: Scene, name: str, repository: Repository, *, ask: bool = False
         repository=repository,
         directory=scene.paths.checkout(repository),
         locked=None if move else locked,
-        output=f"{scene.paths.state}/clones/{name.replace(':', '.')}.json",
+        output=f"{scene.paths.state}/clones/{_file(name)}",
         own=repository.path is not None,
         ask=ask,
         move=move,
@@ -80,29 +83,34 @@ def _clone(scene: Scene, name: str, repository: Repository, *, ask: bool = False
 
 
 def resolves(scene: Scene) -> Iterator[Resolve]:
-    here = _image_needs(scene.chosen, scene.images)
+    """A question for each image that runs here, and for those that only hsm.lock wants to know."""
+    here, moved = _image_needs(scene.chosen, scene.images), _moved(scene)
     known = {_key(form, scene) for form in here.values()}
+    # an entry of hsm.lock says the same, whichever of the services that share an image asks for it
+    options = {_key(form, scene) for form in named_images(scene.committed, scene.base) if form.option}
     for name, form in sorted(here.items()):
-        yield _resolve(scene, name, form)
-    for name, form in sorted(_image_needs(scene.committed_choice, scene.images).items()):
-        if _key(form, scene) not in known:
-            yield _resolve(scene, f"{name}:committed", form, needed=False)
-            known.add(_key(form, scene))
-    for form in named_images(scene.committed, scene.base):
         key = _key(form, scene)
-        if form.name in scene.move and key in scene.lock.images and key not in known:
-            yield _resolve(scene, f"{form.name}:committed", form, needed=False)
+        yield _resolve(scene, name, form, config=form.option or key in options, move=key in moved)
+    others = [form for _, form in sorted(_image_needs(scene.committed_choice, scene.images).items())]
+    # an update moves the entries of the lock that no step of today needs, too
+    named = (form for form in named_images(scene.committed, scene.base) if _key(form, scene) in moved)
+    others += [form for form in named if _key(form, scene) in scene.lock.images]
+    for form in others:
+        key = _key(form, scene)
+        if key not in known:
             known.add(key)
+            step = _resolve(scene, f"{form.name}:committed", form, config=key in options, move=key in moved)
+            yield replace(step, needed=False)
 
 
 def named_images(stack: Stack, base: Base) -> Iterator[Form]:
     """Every image that any mode or option of hsm.yaml names, as a form that would need it."""
+    options = {option for group in stack.groups.values() if not group.profiles for option in group.names}
     for name in sorted({*base.services, *stack.services}):
         service, below = stack.services.get(name), base.services.get(name, {})
         own = below.get("image")
         image = (service.prod.image if service else None) or (own if isinstance(own, str) else None)
         if image and (service or "build" not in below):
-            options = {option for group in stack.groups.values() if not group.profiles for option in group.names}
             yield Form(name=name, mode="prod", service=service, base=below, image=image,
                        version=service.prod.version if service else None, option=name in options)
 
@@ -112,8 +120,8 @@ def _key(form: Form, scene: Scene) -> str:
     return image_key(scene.images[form.image], form.version)
 
 
-def _resolve(scene: Scene, name: str, form: Form, *, needed: bool = True) -> Resolve:
-    key, move = _key(form, scene), form.name in scene.move
+def _resolve(scene: Scene, name: str, form: Form, *, config: bool, move: bool) -> Resolve:
+    key = _key(form, scene)
     locked = scene.lock.images.get(key) or scene.local_lock.images.get(key)
     assert form.image is not None
     return Resolve(
@@ -123,9 +131,8 @@ def _resolve(scene: Scene, name: str, form: Form, *, needed: bool = True) -> Res
         image=scene.images[form.image],
         version=form.version,
         locked=None if move else locked,
-        output=f"{scene.paths.state}/pins/{name.replace(':', '.')}.json",
-        config=form.option,
-        needed=needed,
+        output=f"{scene.paths.state}/pins/{_file(name)}",
+        config=config,
         move=move,
         frozen=scene.frozen,
         pending=locked is None and key not in scene.last_lock.images,
@@ -142,7 +149,7 @@ def lock(scene: Scene, cloned: tuple[Clone, ...], resolved: tuple[Resolve, ...])
         images={step.key: step.output for step in reversed(resolved)},
         repositories={step.repository.key: step.output for step in reversed(cloned) if not step.own},
         committed=frozenset(committed | kept),
-        output=posixpath.join(scene.paths.stack, "hsm.lock"),
+        output=scene.paths.beside("hsm.lock"),
         local_output=f"{scene.paths.state}/local.lock",
         copy=f"{scene.paths.state}/last.lock",
         known=frozenset(named),

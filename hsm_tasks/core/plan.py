@@ -5,13 +5,12 @@ The only place that joins paths of generated files, with `needs`, which plans wh
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from hsm_tasks.core.forms import Chosen, Form
+from hsm_tasks.core.forms import Chosen, Form, as_map
 from hsm_tasks.core.layers import append
-from hsm_tasks.core.model import Keys
-from hsm_tasks.core.mounts import sources
+from hsm_tasks.core.model import Dev, Keys
+from hsm_tasks.core.mounts import binds, is_remote, rebase, sources
 from hsm_tasks.core.needs import clones, image_key, lock, missing_entries, named_images, resolves
 from hsm_tasks.core.render import Draft, Site, named_volumes, open_pins, render
 from hsm_tasks.core.scene import Paths, Scene
@@ -58,7 +57,7 @@ def plan(scene: Scene) -> Plan:
         base=scene.base_digest,
         compose=scene.compose,
         input=merge.output,
-        output=posixpath.join(scene.paths.stack, "docker-compose.hsm.yml"),
+        output=scene.paths.beside("docker-compose.hsm.yml"),
     )
     ups = tuple(_ups(scene, builds, renders))
     return Plan(clones=cloned, resolves=resolved, lock=lock(scene, cloned, resolved), renders=renders, merge=merge,
@@ -93,35 +92,50 @@ def _render(form: Form, draft: Draft, scene: Scene) -> Render:
 
 
 def _builds(scene: Scene, drafts: Mapping[str, Draft]) -> Iterator[Build]:
-    for name, form in sorted(scene.chosen.forms.items()):
-        build = _build_keys(form, drafts[name])
-        if form.mode in ("off", "prod") or build is None:
-            continue
-        context = build.get("context")
-        plain = isinstance(context, str) and "$" not in context and ":" not in context
+    built = {name: keys for name, form in scene.chosen.forms.items() if (keys := _build_keys(form, drafts[name]))}
+    for name, keys in sorted(built.items()):
+        form = scene.chosen.forms[name]
+        dev = form.service.dev if form.service and form.mode == "dev" else Dev()
+        context = keys.get("context")
+        plain = isinstance(context, str) and "$" not in context and not is_remote(context)
+        contexts = (str(place) for place in as_map(keys.get("additional_contexts")).values())
+        needed = {place.removeprefix("service:") for place in contexts if place.startswith("service:")}
         yield Build(
             name=name,
             image=form.built_as(scene.project),
-            recipe=repr(build),
-            context=scene.paths.to_workspace(context) if plain and isinstance(context, str) else None,
-            dockerfile=str(build.get("dockerfile") or "Dockerfile"),
-            hidden=tuple(scene.paths.to_workspace(path) for path in _hidden(form, drafts[name])),
-            rebuild=form.service.dev.rebuild if form.service else None,
+            recipe=keys,
+            context=scene.paths.to_workspace(str(context)) if plain else None,
+            dockerfile=str(keys.get("dockerfile") or "Dockerfile"),
+            hidden=_on_host(binds((form.base or {}).get("volumes"), (drafts[name] or {}).get("volumes")), scene),
+            shown=_of_checkout(_watched(dev), form, scene),
+            rebuild=None if dev.rebuild is None else _of_checkout(dev.rebuild, form, scene),
+            after=tuple(sorted(needed & built.keys() - {name})),
         )
 
 
 def _build_keys(form: Form, draft: Draft) -> Keys | None:
+    if form.mode in ("off", "prod"):
+        return None
     drawn = (draft or {}).get("build")
     below = (form.base or {}).get("build")
     keys: Keys | None = drawn.tree if isinstance(drawn, Override) else append(below, drawn)
     return keys
 
 
-def _hidden(form: Form, draft: Draft) -> tuple[str, ...]:
-    volumes = (draft or {}).get("volumes")
-    below = (form.base or {}).get("volumes")
-    return (*sources(volumes), *(str(v["source"]) for v in (below if isinstance(below, list) else [])
-            if isinstance(v, Mapping) and v.get("type") == "bind"))
+def _watched(dev: Dev) -> Iterator[str]:
+    """What a person wants an image to be built anew for."""
+    return (str(rule.get("path")) for rule in dev.watch if rule.get("action") == "rebuild")
+
+
+def _of_checkout(paths: Iterable[str], form: Form, scene: Scene) -> tuple[str, ...]:
+    checkout = _checkout(form, scene)
+    return _on_host((rebase(path, checkout) for path in paths), scene)
+
+
+def _on_host(paths: Iterable[str], scene: Scene) -> tuple[str, ...]:
+    """As seen from the workspace; those that only compose can tell are left out."""
+    known = (path for path in paths if not path.startswith("~") and "$" not in path)
+    return tuple(sorted({scene.paths.to_workspace(path) for path in known}))
 
 
 def _ups(scene: Scene, builds: tuple[Build, ...], renders: tuple[Render, ...]) -> Iterator[Up]:

@@ -21,6 +21,10 @@ class Paths:
     state: str
     repos: str
 
+    def beside(self, name: str) -> str:
+        """A file beside hsm.yaml."""
+        return posixpath.normpath(posixpath.join(self.stack, name))
+
     def checkout(self, repository: Repository) -> str:
         """Where a repository is checked out; an absolute path only if a person's own checkout was given so."""
         if repository.path is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hsm_tasks.core.model import Pin, Repository
+from hsm_tasks.core.model import Keys, Pin, Repository
 from hsm_tasks.core.render import Draft
 
 
@@ -118,15 +118,21 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """Builds the image of a service from `context`. `hidden` are paths that a mount covers, so no build sees them."""
+    """Builds the image of a service; `recipe` is its build section, as compose reads it.
+
+    What a mount covers (`hidden`) does not make it stale, unless the service is watched for it (`shown`); with
+    `rebuild`, only these paths do. `after`: the services whose images are contexts of this one.
+    """
 
     name: str
     image: str
-    recipe: str
+    recipe: Keys
     context: str | None
     dockerfile: str
-    hidden: tuple[str, ...]
-    rebuild: tuple[str, ...] | None
+    hidden: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    rebuild: tuple[str, ...] | None = None
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.effects import process
-from hsm_tasks.effects.composefiles import base_files, clean, content, env_files, sources, surroundings
+from hsm_tasks.effects.composefiles import base_files, candidates, clean, content, env_files, sources, surroundings
 from hsm_tasks.effects.process import Done
 
 __all__ = [
@@ -30,15 +30,21 @@ __all__ = [
     "base_images",
     "base_key",
     "build",
+    "candidates",
     "cause",
     "check",
     "down",
+    "env_files",
+    "filled_in_build",
     "hashes",
     "identity",
+    "identity_files",
     "interpolate",
     "logs",
+    "model_key",
     "passthrough",
     "read_base",
+    "read_model",
     "restart",
     "shell",
     "sources",
@@ -90,14 +96,25 @@ def version() -> tuple[int, int, int]:
 
 def identity() -> str:
     """Another text for another compose, found without starting it: the plugin's file, its size and its time."""
+    looked_at = identity_files()
+    if not looked_at:
+        return ".".join(map(str, version()))
+    plugin, docker = looked_at[-1], shutil.which("docker")
+    state = plugin.stat()
+    return f"{plugin} {state.st_size} {state.st_mtime_ns} {docker}"
+
+
+def identity_files() -> tuple[Path, ...]:
+    """What `identity` looks at, the plugin last; none where it has to ask compose itself."""
     home = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
-    if b"cliPluginsExtraDirs" not in (content(home / "config.json") or b""):
-        for folder in (home, *map(Path, _PLUGINS)):
-            plugin = folder / "cli-plugins" / "docker-compose"
-            if plugin.is_file():
-                state = plugin.stat()
-                return f"{plugin} {state.st_size} {state.st_mtime_ns} {shutil.which('docker')}"
-    return ".".join(map(str, version()))
+    if b"cliPluginsExtraDirs" in (content(home / "config.json") or b""):
+        return ()
+    programs = [Path(folder, "docker") for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    plugins = [folder / "cli-plugins" / "docker-compose" for folder in (home, *map(Path, _PLUGINS))]
+    for number, plugin in enumerate(plugins):
+        if plugin.is_file():
+            return (home / "config.json", *programs, *plugins[: number + 1])
+    return ()
 
 
 def read_base(files: Sequence[Path], folder: Path, env: Env = None) -> str:
@@ -226,17 +243,64 @@ def passthrough(project: Project, args: Sequence[str]) -> int:
     return process.attach(*project.argv(*args), cwd=project.folder)
 
 
-def hashes(project: Project) -> dict[str, str]:
-    """service → the config hash that `up` would put on its containers now, for the services that plain `up` starts.
+def hashes(project: Project, model: str | None = None) -> dict[str, str]:
+    """service → the config hash that `up` would put on its containers now, but another one where it has a label file,
+    or the network or the volumes of another container.
 
     In two passes: before compose 5.5 `config --hash` forgets env files (docker/compose#14001), and what `config` prints
-    has them filled in. That text has secrets in it and goes nowhere else.
+    (`model`, from `read_model`) has them filled in.
     """
-    explain = "compose can not say what it would start"
-    whole = process.run(*project.argv("config", "--format", "json"), cwd=project.folder, explain=explain).out
     argv = ("docker", "compose", "-p", project.name, "-f", "-", "--profile", "*", "config", "--hash", "*")
-    said = process.run(*argv, cwd=project.folder, text_in=whole, explain=explain).out
+    whole = read_model(project) if model is None else model
+    said = process.run(*argv, cwd=project.folder, text_in=whole, explain=_ASKED).out
     return dict(line.split() for line in said.splitlines() if line.strip())
+
+
+_ASKED = "compose can not say what it would start"
+
+
+def read_model(project: Project) -> str:
+    """The project as compose would run it, as JSON: every value filled in, so there may be secrets in it.
+
+    With all profiles, where they load together (a profile that nobody uses may depend on what is not there).
+    """
+    argv = ("config", "--format", "json")
+    done = process.run(*project.argv("--profile", "*", *argv), cwd=project.folder, ok=_ANY)
+    if done.code == 0:
+        return done.out
+    return process.run(*project.argv(*argv), cwd=project.folder, explain=_ASKED).out
+
+
+def filled_in_build(build: Mapping[str, Any], folder: Path, env: Env = None) -> dict[str, Any]:
+    """A build section with its values, as compose would fill them in for a project in `folder`; paths absolute."""
+    model = {"services": {"one": {"build": build}}}
+    how = ("config", "--no-consistency", "--format", "json")
+    filled = _filled_in(model, folder, env, "compose can not fill in the variables of a build", how)
+    found: dict[str, Any] = filled["services"]["one"]["build"]
+    return found
+
+
+def model_key(project: Project, read: Sequence[Path], env: Env = None) -> str:
+    """A digest of all that `read_model` and `hashes` depend on. `read`: the env and label files of the services.
+
+    Of the environment, all counts whose name stands anywhere in these files: an env file and a list of variables take
+    values from it without a `$`.
+    """
+    around = surroundings(env)
+    digest = hashlib.sha256()
+    _feed(digest, str(project.folder.resolve()).encode("utf-8", "surrogateescape"), project.name.encode())
+    texts = []
+    for path in dict.fromkeys((*project.files, *sources(project.files), *env_files(project.folder, env), *read)):
+        data = content(path)
+        _feed(digest, str(path).encode("utf-8", "surrogateescape"), data)
+        texts.append(data or b"")
+    whole = b"\n".join(texts)
+    for name in sorted(around):
+        counts = name.startswith(("COMPOSE_", "DOCKER_", "HOME")) or (name != "_" and os.fsencode(name) in whole)
+        if counts:
+            _feed(digest, os.fsencode(name), os.fsencode(around[name]))
+    _feed(digest, identity().encode(), b"")
+    return digest.hexdigest()
 
 
 _WHERE = (
@@ -278,9 +342,11 @@ def _options(files: Sequence[Path], folder: Path) -> list[str]:
     return [word for file in files for word in ("-f", os.path.relpath(file, folder))]
 
 
-def _filled_in(model: Mapping[str, Any], folder: Path, env: Env, explain: str) -> dict[str, Any]:
+def _filled_in(
+    model: Mapping[str, Any], folder: Path, env: Env, explain: str, how: tuple[str, ...] = _AS_MEANT
+) -> dict[str, Any]:
     """A small model of our own, through compose, as if it lay in `folder`."""
-    argv = ("docker", "compose", "-f", "-", "--project-directory", ".", *_AS_MEANT)
+    argv = ("docker", "compose", "-f", "-", "--project-directory", ".", *how)
     done = process.run(*argv, cwd=folder, env=env, text_in=json.dumps(model), timeout=_TIMEOUT, explain=explain)
     result = json.loads(done.out)
     assert isinstance(result, dict)  # compose prints a project

@@ -58,6 +58,12 @@ def base_files(
     return files if is_list else (*files, *_override_of(files[0]))
 
 
+def candidates(folder: Path, first: Path) -> tuple[Path, ...]:
+    """Where `base_files` looks besides the files that it gave, `first` being the first of those."""
+    overrides = {first.with_name(f"{first.stem}.override{suffix}") for suffix in (first.suffix, ".yml", ".yaml")}
+    return (*(folder / name for name in (*_NAMES, *_OVERRIDES)), *sorted(overrides))
+
+
 def env_files(folder: Path, env: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     """The files that compose takes variables from when it runs in `folder`; they need not exist."""
     around = surroundings(env)

@@ -48,6 +48,11 @@ def write_if_changed(path: Path, text: str) -> bool:
     return True
 
 
+def put(path: Path, data: bytes) -> None:
+    """Puts the bytes in place in one move, whatever was there."""
+    _replace(path, data)
+
+
 def _replace(path: Path, data: bytes) -> None:
     handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -71,6 +76,24 @@ def _umask() -> int:
         line = next(line for line in status.splitlines() if line.startswith("Umask:"))
         return int(line.split()[1], 8)
     return 0o022
+
+
+def read_own(path: Path) -> str | None:
+    """The text that `write_own` put there; None where there is none, or where somebody else has written in it."""
+    try:
+        head, _, text = read(path).partition("\n") if path.exists() else ("", "", "")
+    except HsmError:
+        return None
+    return text if head == _seal(text) else None
+
+
+def write_own(path: Path, text: str) -> bool:
+    """`write_if_changed` with a first line that seals the rest: what we rely on, and no person is meant to edit."""
+    return write_if_changed(path, f"{_seal(text)}\n{text}")
+
+
+def _seal(text: str) -> str:
+    return f"# {digest(text.encode())} of what follows; hsm's own"
 
 
 def remove(path: Path) -> None:

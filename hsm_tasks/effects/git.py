@@ -18,7 +18,7 @@ from typing import Literal
 from hsm_tasks.core.errors import GitError
 from hsm_tasks.effects import gitrefs
 from hsm_tasks.effects.gitcall import Progress, ask, environment, quiet, refusal, scrub, talk
-from hsm_tasks.effects.gitlocal import CheckoutState, count, exclude, not_ignored, state, top_level
+from hsm_tasks.effects.gitlocal import CheckoutState, count, exclude, not_ignored, origin, state, top_level
 from hsm_tasks.effects.gitrefs import Place, Server
 from hsm_tasks.effects.process import Done
 
@@ -30,6 +30,7 @@ __all__ = [
     "exclude",
     "fetch_commit",
     "not_ignored",
+    "origin",
     "remote_commit",
     "state",
     "top_level",

@@ -1,77 +1,194 @@
-"""The bytes that a build can see, as one digest."""
+"""The bytes that a build can see, as one digest.
+
+Names, kinds, modes and contents count; times and owners do not, as with the builder's own cache. What was read once is
+not read again while its stat proves it unchanged: the digests of contents are kept in a file for each context.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from hsm_tasks.core.dockerignore import Rules, compile_rules
 from hsm_tasks.core.errors import HsmError
+from hsm_tasks.effects import files
+
+# of hsm itself: they lie in the context where that is the folder of the stack, and say nothing about an image
+OURS = frozenset({".hsm", "docker-compose.hsm.yml", "hsm.local.yaml", "hsm.lock"})
+# a file system's clock has coarse ticks: two changes within one can leave equal stats (whole seconds on some)
+_TICK, _COARSE_TICK, _SECOND = 20_000_000, 2_100_000_000, 1_000_000_000
+_GLOB = frozenset("*?[")
+Known = dict[str, list[Any]]
+"""path → size, mtime, ctime (ns), inode, digest of the content."""
 
 
-def digest(context: Path, dockerfile: str, hidden: tuple[Path, ...], only: tuple[str, ...] | None) -> str:
-    """A digest of names, modes and contents below a build context.
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a build sees of a folder: all that its ignore file lets through, but `hidden` paths only if they, or what
+    they hold, are `shown`; or `only` these paths and patterns. All absolute."""
 
-    .dockerignore is honoured, `.git` never counts, paths in `hidden` (a mount covers them) are left out. `only`: just
-    these files or folders, relative to the context. A Dockerfile outside of the context counts.
-    """
-    if not context.is_dir():
-        raise HsmError(f"the build context {context} is not there")
+    context: Path
+    ignore: Path | None = None
+    hidden: tuple[Path, ...] = ()
+    shown: tuple[Path, ...] = ()
+    only: tuple[Path, ...] | None = None
+
+
+def digest(view: View, cache: Path | None = None, *, keep: bool = True) -> str | None:
+    """A digest of what a build sees; None where there is no such folder. `keep`: the cache may be written."""
+    if not view.context.is_dir():
+        return None
+    reader = _Reader(cache)
     total = hashlib.sha256()
-    names = only if only is not None else _seen(context, dockerfile)
-    for path in sorted(set(_files(context, names))):
-        if not any(path == other or other in path.parents for other in hidden):
-            total.update(_entry(context, path))
-    outside = context / dockerfile
-    if only is None and outside.is_file():
-        total.update(_entry(context, outside))
+    for name, path in sorted(dict(_named(view)).items()):
+        total.update(reader.entry(name, path))
+    if keep:
+        reader.keep()
     return total.hexdigest()[:32]
 
 
-def _seen(context: Path, dockerfile: str) -> Iterable[str]:
-    ignore = _ignore_file(context, dockerfile)
-    patterns = [line.strip() for line in ignore.read_text().splitlines()] if ignore else []
-    patterns = [line for line in patterns if line and not line.startswith("#")]
-    if not patterns:
-        return _walk(context)
-    from docker.utils.build import exclude_paths  # the SDK's own reading of .dockerignore
-
-    names = (name for name in exclude_paths(str(context), patterns, dockerfile) if not _is_git(name))
-    return [name for name in names if (context / name).is_symlink() or not (context / name).is_dir()]
+def ignore_file(context: Path, dockerfile: Path | None) -> Path | None:
+    """The .dockerignore that counts: the Dockerfile's own, else that of the context."""
+    own = [dockerfile.with_name(f"{dockerfile.name}.dockerignore")] if dockerfile else []
+    return next((path for path in (*own, context / ".dockerignore") if path.is_file()), None)
 
 
-def _ignore_file(context: Path, dockerfile: str) -> Path | None:
-    own = context / f"{dockerfile}.dockerignore"
-    return next((path for path in (own, context / ".dockerignore") if path.is_file()), None)
+def content(path: Path) -> str | None:
+    """A digest of one file's content; None where it can not be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    except OSError:
+        return None
 
 
-def _is_git(name: str) -> bool:
-    return name == ".git" or name.startswith(".git/")
+# --- which -------------------------------------------------------------------------------------------------------
 
 
-def _walk(context: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(context):
-        if Path(folder) == context and ".git" in folders:
-            folders.remove(".git")
-        here = os.path.relpath(folder, context)
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        yield from (os.path.normpath(os.path.join(here, name)) for name in (*names, *links))  # noqa: PTH118
+def _named(view: View) -> Iterator[tuple[str, Path]]:
+    if view.only is not None:
+        for path in view.only:
+            yield from _listed(path, view.context)
+        return
+    for path in view.shown:
+        yield from _listed(path, view.context)
+    hidden = frozenset(map(str, view.hidden))
+    if not any(view.context == path or path in view.context.parents for path in view.hidden):
+        yield from _walk(str(view.context), "", _rules(view.ignore), hidden)
 
 
-def _files(context: Path, names: Iterable[str]) -> Iterator[Path]:
-    for name in names:
-        path = context / name
-        if path.is_dir() and not path.is_symlink():
-            yield from (path / below for below in _walk(path))
-        elif path.is_symlink() or path.is_file():
-            yield path
+def _rules(ignore: Path | None) -> Rules:
+    if ignore is None:
+        return Rules()
+    try:
+        return compile_rules(ignore.read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError as error:
+        raise HsmError(f"{ignore} can not be read: {error.strerror}") from error
 
 
-def _entry(context: Path, path: Path) -> bytes:
-    info = path.lstat()
-    kind = f"{stat.S_IFMT(info.st_mode):o}:{info.st_mode & 0o111:o}"
-    content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()  # noqa: PTH115
-    head = f"{os.path.relpath(path, context)}\0{kind}\0".encode()
-    return head + hashlib.sha256(content).digest()
+def _listed(path: Path, context: Path) -> Iterator[tuple[str, Path]]:
+    """What a person named: a file, a folder, a pattern. What is not there counts as that."""
+    if _GLOB & set(path.name) and not path.exists():
+        for found in path.parent.glob(path.name):
+            yield from _listed(found, context)
+        return
+    name = os.path.relpath(path, context)
+    yield name, path
+    if path.is_dir() and not path.is_symlink():
+        yield from _walk(str(path), "" if name == "." else f"{name}/", Rules(), frozenset())
+
+
+def _walk(folder: str, prefix: str, rules: Rules, hidden: frozenset[str]) -> Iterator[tuple[str, Path]]:
+    """Folders too: an empty one is copied as well. `.git` never counts: `git status` alone rewrites it."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        yield prefix, Path(folder)  # the builder will say why
+        return
+    for entry in entries:
+        name = f"{prefix}{entry.name}"
+        if entry.name == ".git" or entry.name in OURS or entry.path in hidden:
+            continue
+        ignored = rules.matches(name)
+        if not ignored:
+            yield name, Path(entry.path)
+        if entry.is_dir(follow_symlinks=False) and (not ignored or rules.may_take_back(name)):
+            yield from _walk(entry.path, f"{name}/", rules, hidden)
+
+
+# --- what they hold ----------------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """Reads files, and only those whose stat does not say that they are what they were."""
+
+    def __init__(self, cache: Path | None) -> None:
+        self.cache = cache
+        self.known: Known = _load(cache)
+        self.seen: Known = {}
+        self.read = 0
+
+    def entry(self, name: str, path: Path) -> bytes:
+        """One path as bytes: its name, kind and mode, and a digest of what it holds."""
+        try:
+            info = path.lstat()
+        except OSError:
+            return os.fsencode(name) + b"\0gone\0"
+        kind = stat.S_IFMT(info.st_mode)
+        mode = 0 if kind == stat.S_IFLNK else stat.S_IMODE(info.st_mode)
+        held = b""
+        if kind == stat.S_IFREG:
+            held = self._content(name, path, info).encode()
+        elif kind == stat.S_IFLNK:
+            held = os.fsencode(os.readlink(path))  # noqa: PTH115 - a Path would change it
+        elif kind == stat.S_IFSOCK:
+            return b""  # the builder leaves sockets out
+        return os.fsencode(name) + b"\0%o %o %d\0" % (kind, mode, len(held)) + held
+
+    def _content(self, name: str, path: Path, info: os.stat_result) -> str:
+        state = [info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino]
+        old = self.known.get(name)
+        if old is not None and old[:4] == state:
+            self.seen[name] = old
+            return str(old[4])
+        started = time.time_ns()
+        try:
+            with path.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+        except OSError as error:
+            return f"unreadable: {error.errno}"  # the builder will say so
+        self.read += 1
+        if _is_calm(info.st_ctime_ns, started) and name.isprintable():
+            self.seen[name] = [*state, found]
+        return found
+
+    def keep(self) -> None:
+        """Writes the cache, where it changes."""
+        if self.cache is not None and self.seen != self.known:
+            files.write_if_changed(self.cache, msgspec.json.encode(self.seen).decode())
+
+
+def _is_calm(changed: int, now: int) -> bool:
+    """Whether a change from now on must get another ctime (both in ns)."""
+    return changed + (_TICK if changed % _SECOND else _COARSE_TICK) < now
+
+
+def _load(cache: Path | None) -> Known:
+    if cache is None:
+        return {}
+    try:
+        return msgspec.json.decode(cache.read_bytes(), type=Known)
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def cache_name(*parts: str) -> str:
+    """A file name for the cache of a view."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16] + ".json"

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -112,7 +114,7 @@ class Servers:
 
     def push(self, name: str, tag: str, *, text: str = "") -> str:
         """An image that serves its own name and tag over http, under HOST/NAME:TAG; its digest."""
-        health = {"Healthcheck": CHECK} if name in ("pg", "my") else {}
+        health: dict[str, Any] = {"Healthcheck": CHECK} if name in ("pg", "my") else {}
         serve = ("httpd", "-f", "-p", "80", "-h", "/www")
         image = busybox_image(
             {"www/index.html": f"{text or f'{name} {tag}'}\n".encode()}, cmd=serve, StopSignal="SIGKILL", **health
@@ -210,7 +212,10 @@ class Workspace:
 
     def run(self, *words: str, code: int | None = 0, at: Path | None = None, **variables: str) -> Done:
         """A command line behind `doit` or `hsm`, without a terminal. `code` is what it must end with."""
-        environment = self.environment() | variables
+        return self._run(words, code, at, variables)
+
+    def _run(self, words: Sequence[str], code: int | None, at: Path | None, variables: Mapping[str, str]) -> Done:
+        environment = {**self.environment(), **variables}
         self.used_engine |= environment.get("DOCKER_HOST") != NO_ENGINE
         done = subprocess.run(
             (self.door, *words),
@@ -228,18 +233,30 @@ class Workspace:
 
     def steps(self, *words: str, code: int = 0, **variables: str) -> dict[str, str]:
         """What became of each step of a run: its name → ran, fresh, failed or skipped, as HSM_RUN_LOG tells."""
-        return {line["step"]: line["result"] for line in self.lines(*words, code=code, **variables)}
+        return {line["step"]: line["result"] for line in self._lines(words, code, variables)}
 
     def lines(self, *words: str, code: int = 0, **variables: str) -> list[dict[str, Any]]:
         """The lines of HSM_RUN_LOG of one run."""
+        return self._lines(words, code, variables)
+
+    def _lines(self, words: Sequence[str], code: int, variables: Mapping[str, str]) -> list[dict[str, Any]]:
         log = self.root.parent / f"{self.root.name}.log"
         log.unlink(missing_ok=True)
-        self.run(*words, code=code, HSM_RUN_LOG=str(log), **variables)
+        self._run(words, code, None, {**variables, "HSM_RUN_LOG": str(log)})
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def ran(self, *words: str, **variables: str) -> set[str]:
         """The steps that a run did not find fresh."""
-        return {step for step, result in self.steps(*words, **variables).items() if result == "ran"}
+        return {line["step"] for line in self._lines(words, 0, variables) if line["result"] == "ran"}
+
+    def spy_on_docker(self, log: Path) -> None:
+        """From now on each call of docker is noted, a line each."""
+        folder = self.root.parent / "spy"
+        folder.mkdir()
+        real = shutil.which("docker")
+        (folder / "docker").write_text(f'#!/bin/sh\necho "docker $*" >> "{log}"\nexec "{real}" "$@"\n')
+        (folder / "docker").chmod(0o755)
+        self.variables["PATH"] = os.pathsep.join([str(folder), self.environment()["PATH"]])
 
     # --- files ---------------------------------------------------------------------------------------------------
 
@@ -267,13 +284,13 @@ class Workspace:
     @property
     def services(self) -> dict[str, Any]:
         """service → its keys in the override: scalars as text, tags left out."""
-        services: dict[str, Any] = yaml.load(self.override, Loader=_Untagged)["services"]  # noqa: S506
+        services: dict[str, Any] = yaml.load(self.override, Loader=_Untagged)["services"]
         return services
 
     @property
     def entries(self) -> dict[str, dict[str, dict[str, str]]]:
         """hsm.lock: `images` and `repositories`."""
-        entries: dict[str, dict[str, dict[str, str]]] = yaml.load(self.lock, Loader=_Untagged)  # noqa: S506
+        entries: dict[str, dict[str, dict[str, str]]] = yaml.load(self.lock, Loader=_Untagged)
         return entries
 
     @property
@@ -326,11 +343,14 @@ class Workspace:
 
     def fetch(self, service: str, host: str, pattern: str = "") -> str:
         """What a service gets over http from another one, asked from inside its container."""
-        container = self.containers()[service]
-        for _ in range(50):
-            answer = self.engine("exec", container, "wget", "-q", "-T", "2", "-O", "-", f"http://{host}/")
+        # busybox linked against glibc can not look a name up in wget, but nslookup reads the answer by itself
+        ask = f"wget -q -T 2 -O - http://$(nslookup {host} | awk '/^Address/ {{last = $2}} END {{print last}}')/"
+        container, answer = self.containers()[service], ""
+        for _ in range(20):
+            answer = self.engine("exec", container, "sh", "-c", ask)
             if answer and re.search(pattern, answer):
                 return answer.strip()
+            time.sleep(0.1)
         raise AssertionError(f"{service} gets {answer!r} from {host}, which does not match {pattern!r}")
 
     def remove(self) -> None:
@@ -355,7 +375,7 @@ def _plain(loader: Any, _suffix: str, node: Any) -> Any:
     return kinds[node.id](node, deep=True) if node.id in kinds else loader.construct_scalar(node)
 
 
-_Untagged.add_multi_constructor("!", _plain)  # type: ignore[no-untyped-call]
+_Untagged.add_multi_constructor("!", _plain)
 
 
 def _foreign(name: str) -> bool:

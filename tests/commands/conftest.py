@@ -1,4 +1,4 @@
-"""One registry and one git server for all tests of this folder, and workspaces that are removed with all they started."""
+"""One registry and one git server for all tests of this folder; workspaces go with all that they started."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.support.gitserver import GitServer
 from tests.support.registry import RegistryServer
 
 Make = Callable[..., Workspace]
+Live = Make  # with an engine
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +54,19 @@ def live(make: Make) -> Make:
         return made
 
     return workspace
+
+
+@pytest.fixture(scope="module")
+def module_workspace(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """As `live`, for a workspace that the tests of a module share."""
+    if not world.engine_ready():
+        pytest.skip("no engine answers")
+    made: list[Workspace] = []
+
+    def workspace(door: Door = "doit", files: Mapping[str, str] | None = None) -> Workspace:
+        made.append(servers.workspace(tmp_path_factory.mktemp("shared") / "workspace", door, files))
+        return made[-1]
+
+    yield workspace
+    for one in made:
+        one.remove()

@@ -51,8 +51,7 @@ def test_the_line_wins_over_the_environment_and_that_over_the_settings(make: Mak
 def test_a_stack_that_is_not_there_is_refused_with_those_that_are(make: Make) -> None:
     here = make()
     add_stack(here, "other", SMALL)
-    for variables, words in (({}, ["stack=nope"]), ({"HSM_STACK": "nope"}, [])):
-        done = here.run("sync", *words, code=3, **variables)
+    for done in (here.run("sync", "stack=nope", code=3), here.run("sync", code=3, HSM_STACK="nope")):
         assert 'no stack "nope"' in done.err
         assert "other, shop" in done.err
 

@@ -1,0 +1,30 @@
+"""Steps as values."""
+
+from __future__ import annotations
+
+from hsm_tasks.core.plan import plan
+from hsm_tasks.core.steps import Lock, label
+from tests.support.stage import REPO, scene
+
+
+def test_steps_are_labelled_as_people_type_them() -> None:
+    made = plan(scene(f"services: {{api: {{mode: dev, {REPO}}}}}", "{api: {image: a}, web: {image: w}}"))
+    assert [label(step) for step in made.steps] == [
+        "clone:api",
+        "resolve:web",
+        "lock",
+        "render:api",
+        "render:web",
+        "merge",
+        "check",
+        "build:api",
+        "up:api",
+        "up:web",
+    ]
+    assert str(made) == "\n".join(label(step) for step in made.steps)
+
+
+def test_the_lock_reads_every_pin_and_record_once() -> None:
+    step = Lock(images={"a": "1", "b": "2"}, repositories={"c": "2"}, committed=frozenset(), output="", local_output="",
+                copy="")
+    assert step.inputs == ("1", "2")
