@@ -1,0 +1,241 @@
+"""What may happen to a workspace, each as a value that can be written down again: the story of a sequence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.model.servers import IMAGES, REPOSITORIES, TAGS, Servers
+from tests.model.stack import SERVICE, SLOTS, STACK, State
+from tests.support.gitserver import commit
+
+STATE = ".hsm/shop"
+SHOP = "stacks/shop"
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """One decision of a person: a field of a service, or of the stack (slot -1)."""
+
+    slot: int
+    field: str
+    to: int
+
+    def on(self, state: State) -> None:
+        fields, table = (state.stack, STACK) if self.slot < 0 else (state.services[self.slot % SLOTS], SERVICE)
+        fields[self.field] = self.to % table[self.field]
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """All files of a person as they were so many edits ago (git checkout)."""
+
+    back: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tamper:
+    """Somebody lays hands on a generated file."""
+
+    how: str
+    which: int
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A file of a person gets another time, and keeps its content."""
+
+    which: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """In a checkout: a commit, a changed file, a new file; or the checkout goes."""
+
+    how: str
+    which: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A tag of the registry names another image; an update must follow."""
+
+    image: int
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A branch gets a commit; an update must follow."""
+
+    repo: int
+    branch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """The tag that nobody had comes to be; an update must follow, because ranges mean it too."""
+
+    image: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A repository is not there from now on."""
+
+    repo: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """All repositories are there again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A switch word on the command line."""
+
+    word: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A sync, then all checks if `whole`; else only which steps ran."""
+
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """`update`, of one service if there is a slot."""
+
+    slot: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A sync that SIGKILL ends at its nth moment."""
+
+    moment: int
+
+
+@dataclass(frozen=True, slots=True)
+class During:
+    """A sync, and at its nth moment somebody edits a file of his."""
+
+    moment: int
+    edit: Set
+
+
+Op = Set | Revert | Tamper | Touch | Work | Move | Push | Publish | Refuse | Allow | Switch | Sync | Update | Kill | During
+GENERATED = ("fragments/*.yml", "pins/*.json", "clones/*.json", "override.yml", "local.lock", "last.lock", "base.json")
+TAMPERS = ("delete", "append", "empty", "garbage", "touch", "same-size", "other", "edit")
+WORKS = ("commit", "dirty", "new", "gone", "branch")
+
+
+def generated(root: Path) -> list[Path]:
+    """What hsm has made, sorted: some of it more than once, because it matters more."""
+    found = [path for pattern in GENERATED for path in sorted((root / STATE).glob(pattern))]
+    found += [root / SHOP / "docker-compose.hsm.yml", root / SHOP / "hsm.lock", root / STATE / "state.db"]
+    return [path for path in found if path.exists()]
+
+
+def tamper(how: str, which: int, root: Path) -> str:
+    """Does it; tells to which file."""
+    found = generated(root)
+    if not found:
+        return "nothing"
+    path = found[which % len(found)]
+    if path.name == "hsm.lock" and how not in ("delete", "touch"):
+        _edit_lock(path, which // len(found), how)
+        return f"hsm.lock ({how})"
+    _lay_hands(how, path, found[(which + 1) % len(found)])
+    return path.relative_to(root).as_posix()
+
+
+def _lay_hands(how: str, path: Path, other: Path) -> None:
+    data, times = path.read_bytes(), path.stat()
+    changes: dict[str, Callable[[], object]] = {
+        "delete": path.unlink,
+        "append": lambda: path.write_bytes(data + b"# by hand\n"),
+        "empty": lambda: path.write_bytes(b""),
+        "garbage": lambda: path.write_bytes(b"\x00\xff: [\n"),
+        "touch": lambda: os.utime(path),
+        "same-size": lambda: path.write_bytes(data[:-2] + bytes([data[-2] ^ 1 if data[-2:-1] else 0]) + data[-1:]),
+        "other": lambda: path.write_bytes(other.read_bytes()),
+        "edit": lambda: path.write_bytes(_edited(data)),
+    }
+    changes[how]()
+    if how in ("same-size", "edit"):
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _edited(data: bytes) -> bytes:
+    """A change that leaves the form whole: one digit of a digest or a commit, else one of a name."""
+    for old, new in ((b"sha256:", b"sha256:0"), (b'"commit":"', b'"commit":"0')):
+        place = data.find(old)
+        if place >= 0:
+            end = place + len(new)
+            changed = data[:place] + new + data[end:]
+            return changed if changed != data else data[:place] + old + b"1" + data[end:]
+    return data.replace(b"image", b"imagf", 1)
+
+
+def _edit_lock(path: Path, which: int, how: str) -> None:
+    """hsm.lock is a person's file too: entries are taken out, or moved to what another tag is."""
+    lines = path.read_text().splitlines(keepends=True)
+    entries = [number for number, line in enumerate(lines) if line.startswith('  "')]
+    if not entries:
+        return
+    number = entries[which % len(entries)]
+    images = [line for line in lines if "digest:" in line]
+    if how in ("append", "garbage", "other") or "digest:" not in lines[number]:
+        del lines[number]
+        heads = {"images:": any("digest:" in line for line in lines), "repositories:": any("commit:" in x for x in lines)}
+        lines = [f"{line.strip()} {{}}\n" if heads.get(line.strip()) is False else line for line in lines]
+    elif (twin := _twin(lines[number], images)) is not None:
+        lines[number] = twin
+    path.write_text("".join(lines))
+
+
+def _twin(line: str, images: list[str]) -> str | None:
+    """The entry with the digest of another entry of the same image."""
+    image = line.split('"')[1].split(" ")[0].rpartition("/")[2].partition(":")[0]
+    for other in images:
+        same = other.split('"')[1].split(" ")[0].rpartition("/")[2].partition(":")[0] == image
+        old, new = (text.partition('sha256:')[2][:64] for text in (line, other))
+        if same and old != new:
+            return line.replace(old, new)
+    return None
+
+
+def work(how: str, which: int, folder: Path) -> str:
+    """In a checkout of hsm's."""
+    found = sorted(path for path in folder.glob("r*") if (path / ".git").exists())
+    if not found:
+        return "nothing"
+    path = found[which % len(found)]
+    match how:
+        case "commit":
+            commit(path, {"src/mine.py": f"{which}\n"})
+        case "dirty":
+            (path / "src" / "app.py").write_text(f"print({which})\n")
+        case "new":
+            (path / "src" / f"new{which}").write_text("new\n")
+        case _:
+            shutil.rmtree(path)
+    return f"{how} in {path.name}"
+
+
+def move(op: Move | Push | Publish, servers: Servers) -> None:
+    match op:
+        case Move():
+            servers.move(IMAGES[op.image % len(IMAGES)], TAGS[op.tag % len(TAGS)])
+        case Push():
+            servers.push(op.repo % REPOSITORIES, ("main", "next")[op.branch % 2])
+        case Publish():
+            servers.publish(IMAGES[op.image % len(IMAGES)])

@@ -1,0 +1,72 @@
+"""`python -m tests.model.run SEED COUNT FOLDER`: so many random stories. Ends with 1 and the shortest bad one, if any."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.model.edits import Op, Set
+from tests.model.generate import stories
+from tests.model.hsm import Memo
+from tests.model.sequence import Sequence
+from tests.model.servers import Servers
+from tests.support.registry import RegistryServer
+
+
+@contextmanager
+def stage(folder: Path, memory: Path) -> Iterator[tuple[Servers, Memo]]:
+    """The servers and the memo of many stories."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with RegistryServer() as registry:
+        servers = Servers(folder / "git", registry)
+        if not (folder / "mine").exists():
+            (folder / "mine").symlink_to(folder / "git" / "mine")
+        with Memo(memory, servers.state) as memo:
+            yield servers, memo
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory where there is one: half of a sync is waiting for the disk."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="hsm-model-", dir=memory if memory.is_dir() else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def tell(folder: Path, servers: Servers, count: int, ops: list[Op], counts: dict[str, int]) -> None:
+    """One story."""
+    servers.reset()
+    Sequence(folder, servers, count, counts).play(ops)
+
+
+def random_stories(number: int, count: int, folder: Path) -> dict[str, int]:
+    """So many stories from a seed; AssertionError with the shortest that breaks a promise."""
+    counts: dict[str, int] = {"stories": 0}
+    with stage(folder, folder.parent / "memo") as (servers, memo):
+
+        @seed(number)
+        @settings(max_examples=count, database=None, deadline=None, print_blob=False, report_multiple_bugs=False,
+                  phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
+        @given(stories)
+        def play(story: tuple[int, list[Set], list[Op]]) -> None:
+            counts["stories"] += 1
+            tell(folder, servers, story[0], [*story[1], *story[2]], counts)
+
+        play()
+        counts |= {"asked": memo.asked, "remembered": memo.hits}
+    return counts
+
+
+if __name__ == "__main__":
+    with scratch() as place:
+        print(json.dumps(random_stories(int(sys.argv[1]), int(sys.argv[2]), place / sys.argv[1])))

@@ -1,0 +1,297 @@
+"""One story: a stack, what happens to it, and what must hold after each sync.
+
+Soundness: override, fragments and hsm.lock are, byte for byte, those of a first sync in a fresh copy. Stability: a sync
+right after a sync runs nothing. Minimality: no step ran whose inputs (oracle.py) and outputs were as it left them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.model import edits
+from tests.model.edits import Allow, During, Kill, Move, Op, Publish, Push, Refuse, Revert, Set, Switch, Sync
+from tests.model.edits import Tamper, Touch, Update, Work
+from tests.model.hsm import Run, call, killed, moments
+from tests.model.oracle import LOCKS, SHOP, STATE, View, outputs
+from tests.model.servers import LATE, REPOSITORIES, Servers
+from tests.model.stack import DB, EXTRAS, QUEUE, State, Written, _Writer, written
+
+LOCAL = f"{SHOP}/hsm.local.yaml"
+OVERRIDE = f"{SHOP}/docker-compose.hsm.yml"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How a step left things when it last ended well."""
+
+    inputs: str
+    outputs: tuple[str | None, ...]
+
+
+class Broken(AssertionError):
+    """A promise is broken; the message is the whole story."""
+
+
+class Sequence:
+    """`counts` adds up what was done, to see that the generator does what it is meant to do."""
+
+    def __init__(self, folder: Path, servers: Servers, count: int, counts: dict[str, int]) -> None:
+        self.folder, self.servers, self.counts = folder, servers, counts
+        self.root, self.copy = folder / "w", folder / "f"
+        for place in (self.root, self.copy):
+            shutil.rmtree(place, ignore_errors=True)
+        self.root.mkdir(parents=True)
+        self.state = State.plain(count)
+        self.past: list[State] = [self.state.copy()]
+        self.lasting: dict[str, str] = {}
+        self.left: dict[str, Left] = {}
+        self.moved = False
+        self.story: list[str] = []
+        self.out = self._write()
+
+    def play(self, ops: Iterable[Op]) -> None:
+        """Everything, and a whole check at the end, with all servers up."""
+        for op in ops:
+            self.story.append(repr(op))
+            self.counts[type(op).__name__] = self.counts.get(type(op).__name__, 0) + 1
+            self._do(op)
+        self.story.append("the end")
+        self.servers.allow()
+        self._sync(whole=True)
+
+    def _do(self, op: Op) -> None:
+        match op:
+            case Set():
+                op.on(self.state)
+                self._written()
+            case Revert():
+                self.state = self.past[-1 - op.back % len(self.past)].copy()
+                self._written()
+            case Tamper():
+                self.story.append(f"  {edits.tamper(op.how, op.which, self.root)}")
+            case Touch():
+                paths = sorted(self.lasting)
+                os.utime(self.root / paths[op.which % len(paths)])
+            case Work():
+                self.story.append(f"  {edits.work(op.how, op.which, self.root / self.out.repos)}")
+            case Move() | Push() | Publish():
+                edits.move(op, self.servers)
+                self.moved = True
+            case Refuse():
+                self.servers.refuse(op.repo % REPOSITORIES)
+            case Allow():
+                self.servers.allow()
+            case _:
+                self._run_op(op)
+
+    def _run_op(self, op: Op) -> None:
+        match op:
+            case Sync():
+                self._sync(whole=op.whole)
+            case Update():
+                self._update(op.slot)
+            case Kill():
+                self._judged(lambda words: killed(self.root, self.out.environ, op.moment, *words), self._words)
+            case During():
+                self._during(op)
+            case Switch():
+                self._switch(op)
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def _written(self) -> None:
+        self.past.append(self.state.copy())
+        self.out = self._write()
+
+    def _write(self) -> Written:
+        out = written(self.state, self.servers)
+        for path in self.lasting.keys() - out.files.keys():
+            (self.root / path).unlink(missing_ok=True)
+        for path, text in out.files.items():
+            if self.lasting.get(path) != text:
+                file = self.root / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+        self.lasting = dict(out.files)
+        return out
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return ("update",) if self.moved else ("sync",)
+
+    def _sync(self, *, whole: bool) -> None:
+        run = self._judged(lambda words: call(self.root, self.out.environ, *words), self._words)
+        if run.code == 0 and whole:
+            self._stable()
+            self._sound()
+
+    def _update(self, slot: int) -> None:
+        running = sorted(name for name in self._view().names if name not in self._view().off)
+        words = ("update",) if self.moved or slot < 0 or not running else (f"update:{running[slot % len(running)]}",)
+        self._judged(lambda words: call(self.root, self.out.environ, *words), words)
+
+    def _judged(self, run: Callable[[tuple[str, ...]], Run], words: tuple[str, ...]) -> Run:
+        """A run, then: was its exit right, and did only stale steps run?"""
+        before = self._view()
+        old = {path: self._text(path) for step in self._known() for path in outputs(step)}
+        done = run(words)
+        self.story.append(f"  {' '.join(words)}: exit {done.code}; ran: {', '.join(done.ran) or 'nothing'}")
+        self.counts["runs"] = self.counts.get("runs", 0) + 1
+        self.counts["ran"] = self.counts.get("ran", 0) + len(done.ran)
+        self.counts[f"exit {done.code}"] = self.counts.get(f"exit {done.code}", 0) + 1
+        right = {0, -9, 1} if self._may_fail() else {0, -9}
+        self._expect(done.code in right, f"exit {done.code}", done)
+        self._minimal(done, before, old, update=words[0].startswith("update"))
+        self._remember(done, before, old)
+        if done.code == 0 and words == ("update",):
+            self.moved = False
+        return done
+
+    def _known(self) -> set[str]:
+        names = self._view().names
+        return {*self.left, "lock", "merge", "check", *(f"render:{n}" for n in names), *(f"resolve:{n}" for n in names)}
+
+    def _may_fail(self) -> bool:
+        texts = "".join(self.lasting.values())
+        return bool(self.servers.refused) or any(f"/{image}:{LATE}" in texts for image in self.servers.lacks_late)
+
+    def _minimal(self, done: Run, before: View, old: dict[str, str | None], *, update: bool) -> None:
+        if done.code not in (0, 1):
+            return
+        now = View(self.root, self.out, self._grace(), before.locks)
+        for step in done.ran:
+            left = self.left.get(step)
+            if left is None or (update and not step.startswith(("render", "merge", "check"))):
+                continue
+            same = left.inputs == now.inputs(step, done.results)
+            same = same and left.outputs == tuple(old.get(path, self._text(path)) for path in outputs(step))
+            if same and step.startswith(("clone", "resolve")) and self._may_fail():
+                continue  # what no server told has to be asked again
+            self._expect(not same, f"{step} ran for nothing: {done.reasons[step]}", done)
+
+    def _remember(self, done: Run, before: View, old: dict[str, str | None]) -> None:
+        """What ran is known anew; what was stale and did not come to its end is not known any more."""
+        after = self._view()
+        for step in {*self.left, *done.results}:
+            inputs = after.inputs(step, done.results if done.code == 0 else {*self.left, *done.results})
+            texts = tuple(self._text(path) for path in outputs(step))
+            result = done.results.get(step)
+            if result == "ran":
+                self.left[step] = Left(inputs, texts)
+            elif result != "fresh" and done.code != 0 and (left := self.left.get(step)):
+                were = tuple(old.get(path) for path in outputs(step))
+                if left != Left(inputs, texts) or were != texts:
+                    del self.left[step]
+        if done.code == 0:  # the rows and files of services that are gone go, so they may begin anew
+            self.left = {step: left for step, left in self.left.items() if after.has(step)}
+
+    # --- the promises ------------------------------------------------------------------------------------------------
+
+    def _stable(self) -> None:
+        files = self._results()
+        again = call(self.root, self.out.environ, "sync")
+        self._expect(again.code == 0, f"the second sync ends with {again.code}", again)
+        if not self._may_fail():
+            self._expect(not again.ran, "the second sync is not stable", again)
+        self._expect(files == self._results(), "the second sync changes files", again)
+
+    def _sound(self) -> None:
+        shutil.rmtree(self.copy, ignore_errors=True)
+        local = (".hsm", "repos", "checkouts", "docker-compose.hsm.yml")
+        shutil.copytree(self.root, self.copy, ignore=shutil.ignore_patterns(*local))
+        first = call(self.copy, self.out.environ, "sync")
+        if first.code == 1 and self._may_fail():
+            return
+        self.counts["compared"] = self.counts.get("compared", 0) + 1
+        self._expect(first.code == 0, f"a first sync in a fresh copy ends with {first.code}", first)
+        mine, fresh = self._results(), self._results(self.copy)
+        for path in sorted({*mine, *fresh}):
+            if mine.get(path) != fresh.get(path):
+                texts = f"--- here\n{mine.get(path)}\n--- in a fresh copy\n{fresh.get(path)}"
+                self._expect(False, f"{path} is not that of a first sync in a fresh copy\n{texts}", first)
+
+    def _results(self, root: Path | None = None) -> dict[str, str]:
+        root = root or self.root
+        paths = [*(root / STATE / "fragments").glob("*"), root / OVERRIDE, root / SHOP / "hsm.lock"]
+        return {path.relative_to(root).as_posix(): path.read_text() for path in paths if path.exists()}
+
+    def _expect(self, fine: bool, what: str, run: Run) -> None:
+        if not fine:
+            story = "\n".join(self.story)
+            log = "\n".join(f"  {step}: {run.results[step]} ({run.reasons[step]})" for step in run.results)
+            raise Broken(f"{what}\n\n{story}\n\nthe last run:\n{log}\n{run.said}")
+
+    # --- moments -----------------------------------------------------------------------------------------------------
+
+    def _view(self) -> View:
+        return View(self.root, self.out, self._grace(), {path: self._text(path) or "" for path in LOCKS})
+
+    def _grace(self) -> str:
+        """What extra.yml says, where compose reads it."""
+        return repr(self.state.stack["extra"] if self.state.stack["extra"] or self.state.stack["compose"] == 2 else None)
+
+    def _text(self, path: str) -> str | None:
+        file = self.root / path
+        return file.read_text(errors="replace") if file.exists() else None
+
+    def _during(self, op: During) -> None:
+        """An edit in the middle of a run: it may see the old or the new, or a mistake between; the next run heals."""
+        def edit() -> None:
+            op.edit.on(self.state)
+            self._written()
+
+        with moments(op.moment, edit) as reached:
+            done = call(self.root, self.out.environ, *self._words)
+        if not reached:
+            edit()
+        self.story.append(f"  {' '.join(self._words)}: exit {done.code}; ran: {', '.join(done.ran) or 'nothing'}")
+        self._expect(done.code in (0, 1, 3), f"exit {done.code}", done)
+        self.left = {step: left for step, left in self.left.items() if done.results.get(step) == "fresh"}
+
+    def _switch(self, op: Switch) -> None:
+        word, change = self._word(op)
+        if word is None:
+            return
+        self.story.append(f"  {word}")
+        change()
+        out = written(self.state, self.servers)
+        for path in out.files.keys() | self.lasting.keys():
+            if path != LOCAL and out.files.get(path) != self.lasting.get(path):
+                self._written()  # this edit of ours reaches further than the word does: no word then
+                return
+        self.past.append(self.state.copy())
+        self.out, self.lasting = out, dict(out.files)
+        words = (word, *(self._words if self.moved else ()))
+        self._judged(lambda words: call(self.root, self.out.environ, *words), words)
+
+    def _word(self, op: Switch) -> tuple[str | None, Callable[[], None]]:
+        view, writer = self._view(), _Writer(self.state, self.servers)
+        stack = self.state.stack
+        if op.word in ("dev", "prod"):
+            slots = [slot for slot in writer.slots if writer.named(slot) and (op.word == "prod" or writer.can_dev(slot))]
+            if not slots:
+                return None, lambda: None
+            slot = slots[op.slot % len(slots)]
+            same = view.hsm["services"][f"s{slot}"]["mode"] == op.word
+            number = 1 + (op.word == "prod")
+            return f"{op.word}:s{slot}", lambda: None if same else self.state.services[slot].update(local_mode=number)
+        groups = {"db": writer.options(DB), "queue": writer.options(QUEUE), "extras": writer.options(EXTRAS)}
+        found = [(g, slot) for g, slots in groups.items() for slot in slots if op.word == "use" or g == "extras"]
+        if not found:
+            return None, lambda: None
+        group, slot = found[op.slot % len(found)]
+        selection, there = view.hsm["groups"][group]["selection"], groups[group]
+        if (f"s{slot}" in selection) == (op.word == "use"):
+            return f"{op.word}:s{slot}", lambda: None
+        bits = sum(1 << i for i, one in enumerate(there) if (f"s{one}" in selection) != (one == slot))
+        value = bits if group == "extras" else there.index(slot)
+        return f"{op.word}:s{slot}", lambda: stack.update({f"{group}_local": value + 1})
