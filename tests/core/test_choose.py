@@ -52,7 +52,8 @@ class TestOneOfN:
         here = chosen(f"groups: {{{DATABASE}}}", THREE)
         assert here.forms["mysql"].mode == "off"
         assert here.targets == {"mysql": "postgres", "db": "postgres"}
-        assert [here.stands_for(name) for name in ("db", "mysql", "api", "nobody")] == ["postgres", "postgres", "api", None]
+        answering = [here.stands_for(name) for name in ("db", "mysql", "api", "nobody")]
+        assert answering == ["postgres", "postgres", "api", None]
 
     def test_the_chosen_one_answers_to_the_alias_and_is_active(self) -> None:
         form = chosen(f"groups: {{{DATABASE}}}", THREE).forms["postgres"]

@@ -41,7 +41,10 @@ def test_who_is_needed_is_known_by_the_names_that_run() -> None:
 
 
 def test_a_build_of_the_base_counts_only_where_it_is_built() -> None:
-    services = '{api: {image: a, build: {context: ., additional_contexts: {x: "service:tool"}}}, tool: {build: {context: t}}}'
+    services = """
+        api: {image: a, build: {context: ., additional_contexts: {x: "service:tool"}}}
+        tool: {build: {context: t}}
+    """
     assert chosen("services: {api: {}}", services).needs("api") == ()
     assert chosen("services: {api: {mode: dev}}", services).needs("api") == ("tool",)
     assert chosen(f"services: {{api: {{mode: dev, {REPO}}}}}", services).needs("api") == ()

@@ -76,7 +76,10 @@ class TestDev:
             ("./src:/src:rw,cached", {"consistency": "cached"}),
             ("./src:/src:z,rslave", {"bind": {"create_host_path": False, "selinux": "z", "propagation": "rslave"}}),
             ("{type: bind, source: src, target: /src}", {}),
-            ("{type: bind, source: src, target: /src, bind: {create_host_path: true}}", {"bind": {"create_host_path": True}}),
+            (
+                "{type: bind, source: src, target: /src, bind: {create_host_path: true}}",
+                {"bind": {"create_host_path": True}},
+            ),
         ],
     )
     def test_a_bind_is_long_and_never_makes_a_folder(self, volume: str, changes: dict[str, Any]) -> None:
@@ -146,7 +149,12 @@ class TestProd:
               volumes:
                 - {type: bind, source: ./api, target: /gone}
                 - {type: volume, source: "${A}", target: /a, volume: {}}
-                - {type: volume, source: "${B}/b", target: /b, read_only: true, bind: {selinux: z}, volume: {nocopy: true}}
+                - type: volume
+                  source: "${B}/b"
+                  target: /b
+                  read_only: true
+                  bind: {selinux: z}
+                  volume: {nocopy: true}
                 - {type: volume, source: "${C}", target: /c, volume: {subpath: x}}
                 - {type: volume, target: /d}
         """

@@ -39,7 +39,10 @@ class TestImages:
         here = scene("services: {api: {prod: {image: theirs}}}", "{api: {image: a}}",
                      "services: {api: {prod: {image: mine}}}")
         assert asked(here) == [("api", True, False), ("api:committed", False, False)]
-        assert [step.output for step in resolves(here)] == [".hsm/shop/pins/api.json", ".hsm/shop/pins/api@committed.json"]
+        assert [step.output for step in resolves(here)] == [
+            ".hsm/shop/pins/api.json",
+            ".hsm/shop/pins/api@committed.json",
+        ]
 
     def test_a_range_is_part_of_the_name(self) -> None:
         assert image_key("a", "^1.4") == "a ^1.4"
@@ -59,7 +62,8 @@ class TestImages:
     def test_an_entry_is_pending_until_it_was_once_written(self) -> None:
         pin = Pin(image="", tag="1", digest="d")
         assert [step.pending for step in resolves(scene(TWO, SAME))] == [True, True]
-        assert [step.pending for step in resolves(scene(TWO, SAME, last_lock=Lock(images={"same": pin})))] == [False, False]
+        written = scene(TWO, SAME, last_lock=Lock(images={"same": pin}))
+        assert [step.pending for step in resolves(written)] == [False, False]
 
     def test_of_an_option_the_config_counts_and_of_who_shares_its_image(self) -> None:
         groups = "groups: {g: {strategy: 1-of-N, options: [db, x], selection: x}}"
@@ -116,7 +120,8 @@ class TestUpdate:
         here = scene(hsm, "{api: {image: a}, web: {image: w}}", move=frozenset({"api", "web"}), lock=locked)
         assert asked(here) == [("api", True, True), ("web:committed", False, True)]
         assert cloned(here) == [("api:committed", True, True)]
-        assert asked(scene(hsm, "{api: {image: a}, web: {image: w}}", move=frozenset({"web"}))) == [("api", True, False)]
+        unlocked = scene(hsm, "{api: {image: a}, web: {image: w}}", move=frozenset({"web"}))
+        assert asked(unlocked) == [("api", True, False)]
 
 
 class TestLock:

@@ -74,7 +74,7 @@ def test_each_mistake_is_told_at_its_place(hsm: str, services: str, path: str, w
         ("services: {x: {prod: {image: x}}}", "{}"),
         ("services: {a: {mode: dev}}", "{a: {build: {context: .}}}"),
         ("services: {x: {prod: {image: x, profiles: [p]}}}\ngroups: {g: {strategy: M-of-N, profiles: [p]}}", "{}"),
-        ("groups: {g: {strategy: M-of-N, options: [a]}}", "{a: {image: a, network_mode: none}, b: {image: b, links: [a]}}"),
+        ("groups: {g: {strategy: M-of-N, options: [a]}}", "{a: {image: a, pid: host}, b: {image: b, links: [a]}}"),
         ("groups: {g: {strategy: 1-of-N, options: [a], selection: a}}", "{a: {image: a, network_mode: none}}"),
         ("groups: {g: {strategy: M-of-N, options: [a, b]}}", "{a: {image: a, pid: 'service:b'}, b: {image: b}}"),
         (

@@ -56,7 +56,8 @@ class TestDependsOn:
 
     def test_everything_else_about_a_reference_is_kept(self) -> None:
         given = "{db: {condition: service_completed_successfully, required: false, restart: true}}"
-        assert depends(given) == Override({"postgres": entry("service_completed_successfully", required=False, restart=True)})
+        kept = entry("service_completed_successfully", required=False, restart=True)
+        assert depends(given) == Override({"postgres": kept})
 
     def test_of_two_references_that_become_one_the_stronger_counts(self) -> None:
         given = """{
@@ -66,7 +67,8 @@ class TestDependsOn:
         assert depends(given) == Override({"postgres": entry("service_healthy", restart=True)})
 
     def test_what_hsm_yaml_adds_is_merged_as_compose_would(self) -> None:
-        hsm = "services: {api: {prod: {depends_on: {cache: {condition: service_healthy}, new: {condition: service_started}}}}}"
+        added = "{cache: {condition: service_healthy}, new: {condition: service_started}}"
+        hsm = f"services: {{api: {{prod: {{depends_on: {added}}}}}}}"
         below = "{cache: {condition: service_started, required: false, restart: true}}"
         assert depends(below, hsm, f"{OTHERS}, new: {{image: n}}") == Override(
             {"cache": entry("service_healthy", required=False, restart=True), "new": entry()}
@@ -77,7 +79,11 @@ class TestDependsOn:
         assert depends("{cache: {condition: service_started, required: true}}", hsm) == {"postgres": entry()}
 
     def test_an_option_does_not_depend_on_itself(self) -> None:
-        services = "{postgres: {image: p, depends_on: [mysql, cache], links: [db]}, mysql: {image: m}, cache: {image: c}}"
+        services = """
+            postgres: {image: p, depends_on: [mysql, cache], links: [db]}
+            mysql: {image: m}
+            cache: {image: c}
+        """
         draft = drawn(f"groups: {{{DATABASE}}}", services, "postgres")
         assert draft["depends_on"] == Override({"cache": entry()})
         assert draft["links"] == Reset("list")
@@ -109,7 +115,11 @@ class TestHealth:
         assert self.judged("{image: p, healthcheck: {test: x}}", hsm) == "service_started"
 
     def test_the_answer_of_the_image_is_filled_in(self) -> None:
-        services = "{api: {image: a, depends_on: {db: {condition: service_healthy}}}, postgres: {image: p}, mysql: {image: m}}"
+        services = """
+            api: {image: a, depends_on: {db: {condition: service_healthy}}}
+            postgres: {image: p}
+            mysql: {image: m}
+        """
         for known, condition in ((True, "service_healthy"), (False, "service_started")):
             filled = fragment(f"groups: {{{DATABASE}}}", services, healthcheck=known)
             assert filled["depends_on"].tree["postgres"]["condition"] == condition

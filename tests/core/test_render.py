@@ -33,8 +33,8 @@ def prod(keys: str = "", base: str = "{image: a}") -> Any:
 
 class TestBase:
     def test_of_an_untouched_service_only_the_image_is_drawn(self) -> None:
-        services = "{api: {image: a, build: null, ports: [{target: 80}], profiles: [p], volumes: ['${A}:/a'], links: [x]}}"
-        assert drawn("services: {}", services.replace("build: null, ", "")) == {"image": Pinned("api")}
+        services = "{api: {image: a, ports: [{target: 80}], profiles: [p], volumes: ['${A}:/a'], links: [x]}}"
+        assert drawn("services: {}", services) == {"image": Pinned("api")}
 
     def test_a_service_that_builds_is_not_touched_at_all(self) -> None:
         draft = drawn("services: {}", "{api: {image: a, build: {context: .}, develop: {watch: []}, mem_limit: 1g}}")
@@ -42,7 +42,8 @@ class TestBase:
         assert fill("api", draft, {}) == "services: {}\n"
 
     def test_it_may_be_a_consumer(self) -> None:
-        group = "{strategy: M-of-N, options: {x: {consumers: {api: {environment: {A: 1}, ports: ['81:80']}}}}, selection: [x]}"
+        consumers = "{api: {environment: {A: 1}, ports: ['81:80']}}"
+        group = f"{{strategy: M-of-N, options: {{x: {{consumers: {consumers}}}}}, selection: [x]}}"
         draft = drawn(f"groups: {{g: {group}}}", "{api: {image: a, ports: [{target: 80}]}, x: {image: x}}")
         assert draft == {"image": Pinned("api"), "environment": {"A": "1"}, "ports": Override(["81:80"])}
 
@@ -187,7 +188,8 @@ class TestPorts:
 
     def test_the_same_container_port_is_replaced(self) -> None:
         below = "{image: a, ports: [{target: 80, published: '80'}, {target: 80, protocol: udp}, '${P}:81']}"
-        assert prod("ports: ['1:80']", below)["ports"] == Override([{"target": 80, "protocol": "udp"}, "${P}:81", "1:80"])
+        left = {"target": 80, "protocol": "udp"}
+        assert prod("ports: ['1:80']", below)["ports"] == Override([left, "${P}:81", "1:80"])
 
     def test_a_range_goes_only_as_a_whole(self) -> None:
         below = "{image: a, ports: ['${P}:80-81']}"
@@ -231,15 +233,15 @@ class TestProfiles:
 
 class TestFill:
     def test_a_draft_knows_which_pins_it_waits_for(self) -> None:
-        services = "{api: {image: a, depends_on: {db: {condition: service_healthy}}}, x: {image: x}}"
-        hsm = DATABASE.replace("api, x", "x, y").replace("selection: api", "selection: x")
-        draft = drawn(hsm, services.replace("}}}", "}}}, y: {image: y}", 1).replace("y: {image: y}, x", "y: {image: y}, x"))
+        services = "{api: {image: a, depends_on: {db: {condition: service_healthy}}}, x: {image: x}, y: {image: y}}"
+        draft = drawn(DATABASE.replace("api, x", "x, y").replace("selection: api", "selection: x"), services)
         assert open_pins(draft) == {"api", "x"}
         assert open_pins(None) == open_pins({"a": [1, "b"]}) == frozenset()
 
     def test_the_pinned_image_is_written(self) -> None:
         draft = drawn("services: {}", "{api: {image: a}}")
-        assert fill("api", draft, {"api": Pin(image="a:1@sha256:x")}) == 'services:\n  api:\n    image: "a:1@sha256:x"\n'
+        text = fill("api", draft, {"api": Pin(image="a:1@sha256:x")})
+        assert text == 'services:\n  api:\n    image: "a:1@sha256:x"\n'
 
     def test_volumes_that_need_a_declaration_are_known(self) -> None:
         assert named_volumes(dev("volumes: ['data:/d', './src:/s', '/anonymous']")) == {"data"}
@@ -298,7 +300,7 @@ PATHS = st.lists(st.sampled_from([".", "..", "src", "a.b"]), min_size=1, max_siz
 
 
 @given(PATHS, PATHS, PATHS)
-def test_no_absolute_path_stands_in_a_fragment_unless_a_person_wrote_one(context: str, source: str, watched: str) -> None:
+def test_no_path_in_a_fragment_is_absolute_unless_written_so(context: str, source: str, watched: str) -> None:
     keys = (
         f"build: {{context: {context}, additional_contexts: {{x: {watched}}}}}, volumes: ['./{source}:t'], "
         f"watch: [{{action: rebuild, path: {watched}}}]"
