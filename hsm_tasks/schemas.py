@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
+
 from hsm_tasks.core import editors
 from hsm_tasks.core.schema import LocalFile, StackFile
 from hsm_tasks.effects import files
@@ -24,13 +26,16 @@ def shipped(name: str) -> str:
 def made() -> dict[str, str]:
     """Both texts, as the model has them now."""
     spec = json.loads(files.read(_HERE / "core" / "compose-spec.json"))
-    models = {STACK: (StackFile, "hsm.yaml"), LOCAL: (LocalFile, "hsm.local.yaml")}
+    models: dict[str, tuple[type[msgspec.Struct], str]] = {
+        STACK: (StackFile, "hsm.yaml"),
+        LOCAL: (LocalFile, "hsm.local.yaml"),
+    }
     schemas = {name: editors.schema(model, title, spec) for name, (model, title) in models.items()}
     return {name: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for name, schema in schemas.items()}
 
 
 def keep(state: Path) -> None:
-    """Puts them below .hsm, where the first line of an hsm.yaml of `hsm init` points to; git does not see them there."""
+    """Puts them below .hsm, where the first line of hsm.yaml points to after `hsm init`; git does not see them."""
     if not (state / ".gitignore").exists():
         files.write_if_changed(state / ".gitignore", "*\n")
     for name in (STACK, LOCAL):

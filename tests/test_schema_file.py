@@ -102,9 +102,15 @@ def test_what_hsm_local_yaml_may_not_set_is_underlined(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["x-mine: 1", "services:", "services: {api: }", 'services: {api: {prod: {version: 1.4, limits: {cpus: 0.5, pids: "9"}}}}',
-     "services: {api: {dev: {environment: [A=1], ports: [8080], build: .}}}", "services: {api: {repo: {ref: 1234567}}}"],
-)  # fmt: skip
+    [
+        "x-mine: 1",
+        "services:",
+        "services: {api: }",
+        'services: {api: {prod: {version: 1.4, limits: {cpus: 0.5, pids: "9"}}}}',
+        "services: {api: {dev: {environment: [A=1], ports: [8080], build: .}}}",
+        "services: {api: {repo: {ref: 1234567}}}",
+    ],
+)
 def test_what_hsm_takes_in_several_ways_passes(text: str) -> None:
     assert mistakes("hsm.yaml", text) == []
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hsm_tasks.core.schema import Raw, StackFile
+from hsm_tasks.core.schema import StackFile
 
 _COMPOSE: Final = "compose-"
 # own keys of dev whose values are compose's
@@ -23,7 +23,7 @@ _AS_COMPOSE: Final = {
 _NUMBER: Final = {"type": ["integer", "string"], "pattern": "^-?[0-9]+$"}
 
 
-def schema(model: type[Raw], filename: str, compose: Mapping[str, Any]) -> dict[str, Any]:
+def schema(model: type[msgspec.Struct], filename: str, compose: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of a file, whole in itself. `compose` is compose-spec.json."""
     made = msgspec.json.schema(model)
     theirs = {**compose["$defs"], "service": {"properties": _service_keys(compose["$defs"], "service")}}
@@ -41,7 +41,8 @@ def _service_keys(theirs: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The keys of a service, which the compose schema puts together of several parts."""
     parts = (part["$ref"].rpartition("/")[2] for part in theirs[name].get("allOf", ()))
     keys = {key: value for part in parts for key, value in _service_keys(theirs, part).items()}
-    return keys | theirs[name].get("properties", {})
+    own: Mapping[str, Any] = theirs[name].get("properties", {})
+    return {**keys, **own}
 
 
 def _plain(name: str) -> str:
@@ -60,7 +61,8 @@ def _key(name: str, value: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict
     said = {word: value[word] for word in ("description", "examples") if word in value}
     if not said.keys() | (value.keys() - {"default"}):
         own = theirs["service"]["properties"][name].get("description", f"As `{name}` of a compose service.")
-        return {"description": own, "anyOf": [{"$ref": f"#/$defs/{_COMPOSE}service/properties/{name}"}, {"type": "null"}]}
+        reference = {"$ref": f"#/$defs/{_COMPOSE}service/properties/{name}"}
+        return {"description": own, "anyOf": [reference, {"type": "null"}]}
     if name in _AS_COMPOSE and _is_loose(value):
         return {**said, "anyOf": [{"$ref": _AS_COMPOSE[name]}, {"type": "null"}]}
     return {**_lenient(value), **said}
