@@ -343,11 +343,12 @@ class Workspace:
 
     def fetch(self, service: str, host: str, pattern: str = "") -> str:
         """What a service gets over http from another one, asked from inside its container."""
-        # busybox linked against glibc can not look a name up in wget, but nslookup reads the answer by itself
-        ask = f"wget -q -T 2 -O - http://$(nslookup {host} | awk '/^Address/ {{last = $2}} END {{print last}}')/"
+        # wget of a busybox that is linked against glibc can not look a name up: nslookup and nc need nobody
+        address = f"$(nslookup {host} | awk '/^Address/ {{last = $2}} END {{print last}}')"
+        ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} 80"
         container, answer = self.containers()[service], ""
         for _ in range(20):
-            answer = self.engine("exec", container, "sh", "-c", ask)
+            answer = self.engine("exec", container, "sh", "-c", ask).replace("\r", "").partition("\n\n")[2]
             if answer and re.search(pattern, answer):
                 return answer.strip()
             time.sleep(0.1)
