@@ -58,8 +58,16 @@ def draw(form: Form, given: object, own: object, checkout: str | None) -> dict[s
     kept = [v for v in old if not _is_source(v, form, checkout)] if form.mode == "prod" else old
     if len(kept) == len(old):
         return {"volumes": new} if new else {}
-    rest = [*(written(volume) for volume in kept), *new]
+    # what stays and what is new are one list now: of two mounts at one place compose would refuse the second
+    rest = list({_target(volume): volume for volume in [*map(written, kept), *new]}.values())
     return {"volumes": Override(rest) if rest else Reset("list")}
+
+
+def _target(volume: object) -> str:
+    """Where a mount is, in the container."""
+    if isinstance(volume, Mapping):
+        return str(volume.get("target")).rstrip("/")
+    return split(str(volume))[:2][-1].rstrip("/")
 
 
 def sources(volumes: object) -> tuple[str, ...]:

@@ -167,6 +167,26 @@ class TestProd:
             ]
         )
 
+    def test_what_is_new_takes_the_place_of_what_stays(self) -> None:
+        services = """
+            api:
+              image: a
+              build: {context: ./api}
+              volumes:
+                - {type: bind, source: ./api, target: /gone}
+                - {type: volume, source: "${A}", target: /a}
+                - {type: volume, source: b, target: /b/}
+                - {type: volume, target: /c}
+        """
+        hsm = 'services: {api: {prod: {volumes: ["one:/a", "two:/b", /c]}}}'
+        assert drawn(hsm, services)["volumes"] == Override(
+            [
+                {"type": "volume", "source": "one", "target": "/a"},
+                {"type": "volume", "source": "two", "target": "/b"},
+                "/c",
+            ]
+        )
+
     def test_nothing_left_is_nothing_at_all(self) -> None:
         services = "{api: {image: a, build: {context: .}, volumes: [{type: bind, source: ./x, target: /x}]}}"
         assert drawn("services: {api: {}}", services)["volumes"] == Reset("list")
