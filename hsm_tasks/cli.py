@@ -16,7 +16,7 @@ from hsm_tasks import __version__, aside, commands, report, shortcut, snapshot, 
 from hsm_tasks.core.errors import ConfigError, HsmError, mistake
 from hsm_tasks.scene import Opened, Wish, open_stack
 from hsm_tasks.switch import switched
-from hsm_tasks.words import COMMANDS, SWITCHES, Word, bare, resolve, there_are
+from hsm_tasks.words import COMMANDS, SHIPPING, SWITCHES, Word, bare, resolve, there_are
 from hsm_tasks.workspace import STATE, Workspace
 from hsm_tasks.world import World
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
 ASKING = ("list", "info", "tabcompletion")
-TAKES_ALL = ("plan", "status", "stacks", "logs", "sh", "compose")
+TAKES_ALL = ("plan", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
 VARIABLES = ("stack", "frozen")
 USAGE = """\
 usage: hsm [OPTIONS] [WORD…] [stack=NAME] [frozen=yes]
@@ -205,6 +205,10 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
     head = line.first.head
     if line.command == "run" and head == "plan":
         return _plan(here, name, line)
+    if line.command == "run" and head in SHIPPING:
+        from hsm_tasks import shipping
+
+        return shipping.run(head, shipping.Asked(here, name, os.environ, line.frozen, line.rest))
     opened = open_stack(here, name, os.environ, Wish(look=True))
     if line.command != "run":
         return _run_doit(opened, line)

@@ -16,7 +16,7 @@ from hsm_tasks.world import World
 def resolve(step: Resolve, world: World) -> None:
     """Makes a resolve step true."""
     try:
-        pin = _pin(step, world)
+        pin = find(step, world)
     except RegistryError as error:
         if step.needed:
             raise RegistryError(f"{step.image}: {error.message}", error.hint) from error
@@ -53,7 +53,8 @@ def _pinned(reference: ImageReference, tag: str | None, digest: str) -> Pin:
     return Pin(image=image, tag=tag, digest=digest)
 
 
-def _pin(step: Resolve, world: World) -> Pin:
+def find(step: Resolve, world: World) -> Pin:
+    """The pin, without writing it down; the registry is asked where nothing else says it."""
     known, reference, locked = known_pin(step), _reference(step), step.locked
     if known:
         return known

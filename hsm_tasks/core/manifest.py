@@ -80,7 +80,7 @@ def readme(bundle: Bundle, origin: Origin, needs: Iterable[Need]) -> str:
     """README.md: one line to run it, and what has to be there before."""
     made = f"Made by hsm {origin.hsm}" + (f" at commit {origin.commit[:10]}" if origin.commit else "")
     made += " with changes that are not committed" if origin.changed else ""
-    parts = [f"# {origin.stack}", "    docker compose up -d --wait --remove-orphans", f"{made}; {MANIFEST} has it all."]
+    parts = [f"# {origin.stack}", "    docker compose up -d --remove-orphans", f"{made}; {MANIFEST} has it all."]
     parts += _section("Put beside compose.yaml before (they do not travel)", (_need(need) for need in needs))
     parts += _section("Variables, from the environment or from a file `.env` beside compose.yaml",
                       (_variable(name, default) for name, default in bundle.variables.items()))

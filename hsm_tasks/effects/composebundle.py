@@ -1,0 +1,32 @@
+"""What a bundle asks of docker compose: to put base and override together as they are written, and to judge a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hsm_tasks.effects import process
+
+_TIMEOUT = 120.0
+_AS_WRITTEN = ("config", "--no-interpolate", "--no-path-resolution", "--no-normalize", "--format", "json")
+
+
+def rendered(files: Sequence[Path], folder: Path, override: str, env: Mapping[str, str] | None = None) -> Any:
+    """The model of the base with the text of an override over it: tags resolved, no value filled in, no path resolved.
+
+    It needs no engine, and has every service, whatever its profiles.
+    """
+    named = [word for file in files for word in ("-f", str(file))]
+    argv = ("docker", "compose", *named, "-f", "-", *_AS_WRITTEN)
+    explain = "compose can not put the stack and its override together"
+    done = process.run(*argv, cwd=folder, env=env, text_in=override, timeout=_TIMEOUT, explain=explain)
+    return json.loads(done.out)
+
+
+def judge(text: str, folder: Path) -> None:
+    """CommandFailed where compose does not accept the text as a compose file."""
+    argv = ("docker", "compose", "-f", "-", "--project-directory", ".", *_AS_WRITTEN[:-2], "-q")
+    explain = "compose refuses the bundle"
+    process.run(*argv, cwd=folder, text_in=text, timeout=_TIMEOUT, explain=explain)
