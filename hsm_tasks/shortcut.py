@@ -62,7 +62,7 @@ def taken(argv: Sequence[str], *, from_dodo: bool = False) -> bool:
     asked = asked_stack(argv)
     if asked is None or os.environ.get(OFF) == "off":
         return False
-    found = _read(place(asked)) if not os.path.exists(BUSY) else None  # noqa: PTH110 - no pathlib yet
+    found = read(place(asked)) if not os.path.exists(BUSY) else None  # noqa: PTH110 - no pathlib yet
     if found is None or found.key != key(found.names, asked) or (from_dodo and not found.plain):
         return False
     if found.stats != stats(found.paths) or not all(map(os.path.exists, found.there)) or not _logged(found.steps):
@@ -123,7 +123,7 @@ def text(snapshot: Snapshot) -> str:
     return "\0\0".join((FORM, snapshot.key, *one, names, paths, there, steps, "end"))
 
 
-def _read(path: str) -> Snapshot | None:
+def read(path: str) -> Snapshot | None:
     """None where there is none, or one of another version, or a broken one."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
