@@ -18,7 +18,7 @@ from hsm_tasks.core.errors import HsmError, mask, mistake
 from hsm_tasks.core.model import Base
 from hsm_tasks.core.propose import Facts, Found, build_of
 from hsm_tasks.effects import compose, files, git
-from hsm_tasks.scene import read_base
+from hsm_tasks.reading import read_base
 from hsm_tasks.workspace import CONFIG, LOCAL, OVERRIDE, STATE
 
 DODO = '''\
@@ -53,7 +53,8 @@ def _workspace(folder: Path) -> tuple[Path, str]:
     place, repos = here.root / here.settings.stacks_dir, here.settings.repos_dir
     if here.root != folder and folder.parent != place:
         hint = f"a stack of it is a folder in {_shown(place, folder)}: make this one there"
-        raise mistake(f"this folder lies in the workspace {_shown(here.root, folder)}, whose stacks are elsewhere", hint)
+        root = _shown(here.root, folder)
+        raise mistake(f"this folder lies in the workspace {root}, whose stacks are elsewhere", hint)
     if here.root != folder:
         return here.root, repos
     if any(path != "." for path in here.stacks.values()):
@@ -238,7 +239,8 @@ def _without_value(base_files: Sequence[Path], root: Path, environ: Mapping[str,
     """Variables of the base that nothing gives a value."""
     env = "".join(f"{files.read_if_there(path) or ''}\n" for path in compose.env_files(root, environ))
     known = {line.strip().removeprefix("export ").partition("=")[0].strip() for line in env.splitlines()}
-    texts = (files.read_if_there(path) or "" for path in compose.sources(base_files) if path.suffix in (".yml", ".yaml"))
+    yamls = (path for path in compose.sources(base_files) if path.suffix in (".yml", ".yaml"))
+    texts = (files.read_if_there(path) or "" for path in yamls)
     lines = (line for text in texts for line in text.splitlines() if not line.lstrip().startswith("#"))
     named = {first or second for line in lines for first, second in _NEEDED.findall(line)}
     return {mask(name) for name in named} - known - environ.keys()

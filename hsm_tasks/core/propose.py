@@ -81,7 +81,7 @@ def propose(base: Base, facts: Facts) -> Proposal:
     suggested = list(_alternatives(base, ready))
     lines = [
         f"# yaml-language-server: $schema={facts.schema}",
-        f"# What this stack is. `hsm init` made it of {', '.join(facts.made_from)}; it is yours now, and to be committed.",
+        f"# What this stack is. `hsm init` made it of {', '.join(facts.made_from)}. It is yours now: commit it.",
         "# What is mine alone (hsm dev:api, hsm use:mysql) goes into hsm.local.yaml, which git does not see.",
         *_compose(facts),
         *_services(sources, ready, base),
@@ -158,7 +158,7 @@ class _Sources:
             yield f"    repo: {_flow(self._repo(self.repository))}"
             build = {**self.build, "context": self.repository.inside}
         volumes = list(self._volumes())
-        if build and build != {"context": "."} or volumes:
+        if (build and build != {"context": "."}) or volumes:
             yield "    dev:"
         if build and build != {"context": "."}:
             yield f"      build: {_flow(build)}"
@@ -279,7 +279,7 @@ def _suggestion(role: str, names: Sequence[str], base: Base) -> Iterator[str]:
     usual = next((name for name in names if not base.services[name].get("profiles")), names[0])
     yield f"#   {role}:"
     yield "#     strategy: 1-of-N"
-    yield f"#     alias: {_free(base.services, *_ROLES[role][0], role, f"any-{role}")}"
+    yield f"#     alias: {_free(base.services, *_ROLES[role][0], f'any-{role}')}"
     yield f"#     options: {_flow(list(names))}"
     yield f"#     selection: {_flow(usual)}"
 
