@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,8 +182,10 @@ class _Luggage:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def write(packed: Packed, opened: Opened, out: str | None, *, tar: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def write(packed: Packed, world: World, out: str | None, *, tar: bool) -> dict[str, Any]:
     """Writes the folder, and with `tar` the same beside it as a tar. What a person put into the folder stays there."""
+    opened = world.opened
+    world.hide()
     folder = opened.workspace.root / (out or f"{DIST}/{opened.name}")
     if out is None:
         _hide(opened)
@@ -195,7 +197,7 @@ def write(packed: Packed, opened: Opened, out: str | None, *, tar: bool, say: Ca
         result["tar"] = f"{result['folder'].rstrip('/')}.tar"
         result["tar_sha256"] = parcel.tar(opened.workspace.root / result["tar"], packed.entries, packed.stack)
     for need in packed.needs:
-        say(f"{need.path} does not travel ({need.kind}): put it beside {COMPOSE} where the bundle runs")
+        world.say(f"{need.path} does not travel ({need.kind}): put it beside {COMPOSE} where the bundle runs")
     return result | {"manifest": packed.manifest}
 
 

@@ -39,9 +39,8 @@ def run(head: str, asked: Asked) -> int:
 def _bundle(asked: Asked) -> int:
     values, flags = _options("bundle", asked.rest, ("--out",), ("--tar", "--prod", "--json"))
     opened = asked.opened(prod="--prod" in flags)
-    packed = bundling.pack(World(opened, report.progress, report.say))
-    tar = "--tar" in flags
-    made = bundling.write(packed, opened, values.get("--out"), tar=tar, say=report.say)
+    world = World(opened, report.progress, report.say)
+    made = bundling.write(bundling.pack(world), world, values.get("--out"), tar="--tar" in flags)
     print(json.dumps(made, indent=2, ensure_ascii=False) if "--json" in flags else _shown(made))
     return 0
 

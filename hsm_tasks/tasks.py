@@ -17,7 +17,7 @@ from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
 from hsm_tasks.engine import Fingerprint, Words
 from hsm_tasks.starting import Start
-from hsm_tasks.words import COMMANDS, NEEDS_NAME
+from hsm_tasks.words import COMMANDS, NEEDS_NAME, SHIPPING
 from hsm_tasks.world import World, left_commit, left_pin
 
 Task = dict[str, Any]
@@ -251,7 +251,7 @@ def _commands(world: World, chosen: Chosen) -> Iterator[Task]:
     running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
     yield _command("down", COMMANDS["down"], (), partial(commands.down, world))
     yield _command("update", COMMANDS["update"], SYNC, partial(commands.report_update, world))
-    for head in (*NEEDS_NAME, "plan", "status", "stacks", "compose", "logs"):
+    for head in (*NEEDS_NAME, "plan", "status", "stacks", "compose", "logs", *SHIPPING):
         yield _command(head, COMMANDS[head])
     for name in running:
         yield from _about(name, world)

@@ -1,0 +1,43 @@
+"""One registry and one git server for all tests of this folder; workspaces go with all that they started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.commands.bench import Servers, Workspace
+from tests.support import world
+from tests.support.gitserver import GitServer
+from tests.support.registry import RegistryServer
+
+Make = Callable[[Mapping[str, str]], Workspace]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("deploy-servers")
+    (folder / "git").mkdir()
+    with RegistryServer() as registry, GitServer(folder / "git") as git:
+        here = Servers(folder, registry, git, world.docker_settings(folder / "docker"))
+        here.fill()
+        yield here
+        here.remove()
+
+
+@pytest.fixture
+def make(servers: Servers, tmp_path: Path) -> Iterator[Make]:
+    """A workspace in a git repository, without an engine: `make(files)`."""
+    made: list[Workspace] = []
+
+    def workspace(files: Mapping[str, str]) -> Workspace:
+        one = servers.workspace(tmp_path / f"workspace{len(made)}", "doit", files).without_engine()
+        made.append(one)
+        one.under_git()
+        return one
+
+    yield workspace
+    for one in made:
+        one.used_engine = True
+        one.remove()
