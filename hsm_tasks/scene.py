@@ -16,6 +16,7 @@ from hsm_tasks.core.load import Source
 from hsm_tasks.core.model import Base, Stack
 from hsm_tasks.core.scalars import Schema, schema_from
 from hsm_tasks.effects import compose, files
+from hsm_tasks.reading import Cached, Reading, image_values, read_base
 from hsm_tasks.workspace import CONFIG, LOCAL, LOCK, OVERRIDE, STATE, Workspace
 
 
@@ -112,42 +113,6 @@ def _at_home(stack: Stack) -> Stack:
 # --- the base ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The base as compose reads it. The cache is one file: the key on its first line, compose's words below it."""
-
-    base: Base
-    digest: str
-    cache: Path
-    text: str
-
-    def keep(self) -> None:
-        """Writes the cache. `.hsm` says of itself that git is not to see it."""
-        ignore = self.cache.parent.parent / ".gitignore"
-        if not ignore.exists():
-            files.write_if_changed(ignore, "*\n")
-        files.write_own(self.cache, self.text)
-
-
-def read_base(folder: Path, state: Path, base_files: tuple[Path, ...], environ: Mapping[str, str]) -> Reading:
-    """The base, asked of compose anew only when something that it depends on has changed."""
-    root = base_files[0].parent
-    key = compose.base_key(base_files, root, environ)
-    cache = state / "base.json"
-    cached = files.read_own(cache) or ""
-    head, _, text = cached.partition("\n")
-    if head != key or not text:
-        text = compose.read_base(base_files, root, environ)
-    base = _base(text, posixpath.relpath(root, folder))
-    return Reading(base, files.digest(text.encode()), cache, f"{key}\n{text}")
-
-
-def _base(text: str, root: str) -> Base:
-    tree = msgspec.json.decode(text)
-    volumes, networks = tree.get("volumes") or {}, tree.get("networks") or {}
-    return Base(name=tree["name"], services=tree.get("services") or {}, volumes=volumes, networks=networks, root=root)
-
-
 def _refuse_base_in_checkout(workspace: Workspace, base_files: tuple[Path, ...], texts: Texts) -> None:
     repos = (workspace.root / workspace.settings.repos_dir).resolve()
     for path in base_files:
@@ -190,16 +155,15 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
     chosen = _chosen(stack, base, texts.sources if wish.local else texts.all)
     names = wish.move if not wish.everything else frozenset(chosen.forms)
     committed_choice, _ = choose.choose(committed, base)
+    images, said_of_images = _image_values((stack, committed), reading)
     scene = plan.Scene(
         stack=stack,
         committed=committed,
         base=base,
         chosen=chosen,
         committed_choice=committed_choice,
-        images=_image_values((stack, committed), base, base_files, environ),
-        lock=_lock(folder / LOCK, f"{workspace.stacks[name]}/{LOCK}"),
-        local_lock=_own_lock(workspace.root / STATE / name / "local.lock"),
-        last_lock=_own_lock(workspace.root / STATE / name / "last.lock"),
+        images=images,
+        **_locks(folder, f"{workspace.stacks[name]}/{LOCK}", workspace.root / STATE / name),
         paths=_paths(workspace, name, folder, base_files),
         schema=schema(),
         base_digest=reading.digest,
@@ -209,8 +173,9 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
         frozen=wish.frozen,
         project=stack.name or base.name,
     )
-    if not wish.look:
-        reading.keep()
+    for said in (reading.said, said_of_images) if not wish.look else ():
+        if said:
+            said.keep()
     return Opened(workspace, name, folder, texts, base_files, scene, environ)
 
 
@@ -245,32 +210,21 @@ def _chosen(stack: Stack, base: Base, sources: Sequence[Source]) -> choose.Chose
     return chosen
 
 
-def _image_values(
-    stacks: tuple[Stack, Stack], base: Base, base_files: tuple[Path, ...], environ: Mapping[str, str]
-) -> dict[str, str]:
-    """Every image reference that any mode of any service may want: as written → with its variables put in.
-
-    A file that the base includes may have variables of its own, so compose is asked for the base's images as they
-    stand there.
-    """
-    named = {form.image for stack in stacks for form in plan.named_images(stack, base) if form.image}
-    below = {name: str(keys["image"]) for name, keys in base.services.items() if "image" in keys}
-    values: dict[str, str] = {}
-    if any("$" in image for image in below.values()) and len(compose.sources(base_files)) > len(base_files):
-        filled = compose.base_images(base_files, base_files[0].parent, environ)
-        values = {image: filled[name] for name, image in below.items() if image in named and name in filled}
-    written = sorted(named - values.keys())
-    return values | dict(zip(written, compose.interpolate(written, base_files[0].parent, environ), strict=True))
+def _image_values(stacks: tuple[Stack, Stack], reading: Reading) -> tuple[dict[str, str], Cached | None]:
+    """Every image reference that any mode of any service may want."""
+    named = (form.image for stack in stacks for form in plan.named_images(stack, reading.base))
+    return image_values(frozenset(image for image in named if image), reading)
 
 
-def _lock(path: Path, shown: str) -> lock.Lock:
-    text = files.read_if_there(path)
-    return lock.parse(text, posixpath.normpath(shown)) if text is not None else lock.Lock()
-
-
-def _own_lock(path: Path) -> lock.Lock:
-    """A lock below .hsm. Edited by hand it counts as lost: a person's word goes into hsm.lock."""
-    return lock.parse(files.read_own(path) or "", path.name)
+def _locks(folder: Path, shown: str, state: Path) -> dict[str, lock.Lock]:
+    """hsm.lock, and those below .hsm. There an edit by hand counts as a loss: a person's word goes into hsm.lock."""
+    texts = {
+        "lock": files.read_if_there(folder / LOCK) or "",
+        "local_lock": files.read_own(state / "local.lock") or "",
+        "last_lock": files.read_own(state / "last.lock") or "",
+    }
+    parsed = {text: lock.parse(text, posixpath.normpath(shown)) for text in dict.fromkeys(texts.values())}
+    return {name: parsed[text] for name, text in texts.items()}
 
 
 _schema: list[Schema] = []

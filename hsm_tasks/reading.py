@@ -1,0 +1,105 @@
+"""What compose says of a base: asked anew only when something that it depends on has changed.
+
+Both caches lie in .hsm/STACK. Each is one file: a key on its first line, compose's words below it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hsm_tasks.core.model import Base
+from hsm_tasks.effects import compose, files
+
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What compose said under a key, and the file that remembers it."""
+
+    key: str
+    text: str
+    path: Path
+
+    @classmethod
+    def read(cls, path: Path, key: str) -> Cached | None:
+        """None where it must be asked."""
+        head, _, text = (files.read_own(path) or "").partition("\n")
+        return cls(key, text, path) if head == key and text else None
+
+    def keep(self) -> None:
+        """`.hsm` says of itself that git is not to see it."""
+        ignore = self.path.parent.parent / ".gitignore"
+        if not ignore.exists():
+            files.write_if_changed(ignore, "*\n")
+        files.write_own(self.path, f"{self.key}\n{self.text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A base as compose reads it, in the folder of its first file. `environ` is what compose sees."""
+
+    base: Base
+    files: tuple[Path, ...]
+    environ: Mapping[str, str]
+    said: Cached
+
+    @property
+    def root(self) -> Path:
+        """The folder that compose takes relative paths from."""
+        return self.files[0].parent
+
+    @property
+    def digest(self) -> str:
+        """Of compose's words."""
+        return files.digest(self.said.text.encode())
+
+
+def read_base(folder: Path, state: Path, base_files: tuple[Path, ...], environ: Mapping[str, str]) -> Reading:
+    """The base of a stack whose hsm.yaml is in `folder`."""
+    root = base_files[0].parent
+    key, cache = compose.base_key(base_files, root, environ), state / "base.json"
+    said = Cached.read(cache, key) or Cached(key, compose.read_base(base_files, root, environ), cache)
+    return Reading(_base(said.text, posixpath.relpath(root, folder)), base_files, environ, said)
+
+
+def _base(text: str, root: str) -> Base:
+    tree = msgspec.json.decode(text)
+    volumes, networks = tree.get("volumes") or {}, tree.get("networks") or {}
+    return Base(name=tree["name"], services=tree.get("services") or {}, volumes=volumes, networks=networks, root=root)
+
+
+def image_values(images: frozenset[str], reading: Reading) -> tuple[dict[str, str], Cached | None]:
+    """Image references as written → with their variables put in; and the cache to keep, where compose was needed."""
+    templates = sorted(image for image in images if "$" in image)
+    plain = {image: image for image in images if "$" not in image}
+    if not templates:
+        return plain, None
+    names = sorted({name for image in templates for name in _VARIABLE.findall(image)})
+    values = [(name, reading.environ.get(name)) for name in names]
+    key = files.digest(repr((reading.said.key, templates, values)).encode("utf-8", "surrogateescape"))
+    cache = reading.said.path.with_name("images.json")
+    said = Cached.read(cache, key) or Cached(key, msgspec.json.encode(_asked(templates, reading)).decode(), cache)
+    return {**plain, **msgspec.json.decode(said.text)}, said
+
+
+def _asked(templates: list[str], reading: Reading) -> dict[str, str]:
+    """A file that the base includes may have variables of its own: then compose is asked for the base's images."""
+    below = {name: str(keys["image"]) for name, keys in reading.base.services.items() if "image" in keys}
+    values: dict[str, str] = {}
+    if any("$" in image for image in below.values()) and _leads_on(reading):
+        filled = compose.base_images(reading.files, reading.root, reading.environ)
+        values = {image: filled[name] for name, image in below.items() if image in templates and name in filled}
+    rest = [image for image in templates if image not in values]
+    return values | dict(zip(rest, compose.interpolate(rest, reading.root, reading.environ), strict=True))
+
+
+def _leads_on(reading: Reading) -> bool:
+    """Whether the base is made of more than the files that compose is given, and the env file beside them."""
+    return bool({*compose.sources(reading.files)} - {*reading.files, reading.root / ".env"})
