@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.model import Keys
 from hsm_tasks.core.steps import Build
 from hsm_tasks.effects import compose, docker, files, sources
 from hsm_tasks.effects.sources import View
@@ -75,11 +76,20 @@ def build(step: Build, world: World) -> None:
 
 
 def _recipe(step: Build, world: World) -> Recipe:
-    known = wanted(world).get(step.name) if world.opened.override.exists() else None
+    known = None if world.looks else wanted(world).get(step.name)
     if known is not None and known.recipe is not None:
         return known.recipe
-    root = world.opened.files[0].parent  # `plan`, before the sync that brings the build
-    return recipe(compose.filled_in_build(step.recipe, root, world.opened.environ))
+    if "recipes" not in world.memo:  # the override may not be there yet, or not be what it will be
+        world.memo["recipes"] = _foreseen(world, {step.name: step.recipe, **world.memo.get("builds", {})})
+    found: Recipe = world.memo["recipes"][step.name]
+    return found
+
+
+def _foreseen(world: World, written: Mapping[str, Keys]) -> Mapping[str, Recipe]:
+    """Of build sections as they are written, without the project around them."""
+    opened = world.opened
+    filled = compose.filled_in_builds(written, opened.files[0].parent, opened.environ)
+    return {name: recipe(build) for name, build in filled.items()}
 
 
 def _contents(step: Build, made: Recipe, world: World, *, anew: bool = False) -> Parts:

@@ -28,6 +28,7 @@ def tasks(plan: Plan, world: World, words: Sequence[str] = ()) -> list[Task]:
     """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
     chosen = world.opened.scene.chosen
     started = Start(world, frozenset(words))
+    world.memo["builds"] = {step.name: step.recipe for step in plan.builds}
     joint = _joint_builds(plan, frozenset(words), commands.active(chosen))
     made = [_step(step, world, started, joint) for step in plan.steps]
     made += [*_groups(plan, chosen), *_commands(world, chosen)]

@@ -35,7 +35,7 @@ __all__ = [
     "check",
     "down",
     "env_files",
-    "filled_in_build",
+    "filled_in_builds",
     "hashes",
     "identity",
     "identity_files",
@@ -271,13 +271,12 @@ def read_model(project: Project) -> str:
     return process.run(*project.argv(*argv), cwd=project.folder, explain=_ASKED).out
 
 
-def filled_in_build(build: Mapping[str, Any], folder: Path, env: Env = None) -> dict[str, Any]:
-    """A build section with its values, as compose would fill them in for a project in `folder`; paths absolute."""
-    model = {"services": {"one": {"build": build}}}
+def filled_in_builds(builds: Mapping[str, Mapping[str, Any]], folder: Path, env: Env = None) -> dict[str, Any]:
+    """Build sections with their values, as compose would fill them in for a project in `folder`; paths absolute."""
+    model = {"services": {name: {"build": build} for name, build in builds.items()}}
     how = ("config", "--no-consistency", "--format", "json")
     filled = _filled_in(model, folder, env, "compose can not fill in the variables of a build", how)
-    found: dict[str, Any] = filled["services"]["one"]["build"]
-    return found
+    return {name: keys["build"] for name, keys in filled["services"].items()}
 
 
 def model_key(project: Project, read: Sequence[Path], env: Env = None) -> str:

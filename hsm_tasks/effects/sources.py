@@ -72,7 +72,8 @@ def content(path: Path) -> str | None:
 # --- which -------------------------------------------------------------------------------------------------------
 
 
-def _named(view: View) -> Iterator[tuple[str, Path]]:
+def _named(view: View) -> Iterator[tuple[str, str]]:
+    """(name, path): text, because there may be a lot of them, and a Path costs more than to look at a file."""
     if view.only is not None:
         for path in view.only:
             yield from _listed(path, view.context)
@@ -93,24 +94,24 @@ def _rules(ignore: Path | None) -> Rules:
         raise HsmError(f"{ignore} can not be read: {error.strerror}") from error
 
 
-def _listed(path: Path, context: Path) -> Iterator[tuple[str, Path]]:
+def _listed(path: Path, context: Path) -> Iterator[tuple[str, str]]:
     """What a person named: a file, a folder, a pattern. What is not there counts as that."""
     if _GLOB & set(path.name) and not path.exists():
         for found in path.parent.glob(path.name):
             yield from _listed(found, context)
         return
     name = os.path.relpath(path, context)
-    yield name, path
+    yield name, str(path)
     if path.is_dir() and not path.is_symlink():
         yield from _walk(str(path), "" if name == "." else f"{name}/", Rules(), frozenset())
 
 
-def _walk(folder: str, prefix: str, rules: Rules, hidden: frozenset[str]) -> Iterator[tuple[str, Path]]:
+def _walk(folder: str, prefix: str, rules: Rules, hidden: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Folders too: an empty one is copied as well. `.git` never counts: `git status` alone rewrites it."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
-        yield prefix, Path(folder)  # the builder will say why
+        yield prefix, folder  # the builder will say why
         return
     for entry in entries:
         name = f"{prefix}{entry.name}"
@@ -118,7 +119,7 @@ def _walk(folder: str, prefix: str, rules: Rules, hidden: frozenset[str]) -> Ite
             continue
         ignored = rules.matches(name)
         if not ignored:
-            yield name, Path(entry.path)
+            yield name, entry.path
         if entry.is_dir(follow_symlinks=False) and (not ignored or rules.may_take_back(name)):
             yield from _walk(entry.path, f"{name}/", rules, hidden)
 
@@ -135,10 +136,10 @@ class _Reader:
         self.seen: Known = {}
         self.read = 0
 
-    def entry(self, name: str, path: Path) -> bytes:
+    def entry(self, name: str, path: str) -> bytes:
         """One path as bytes: its name, kind and mode, and a digest of what it holds."""
         try:
-            info = path.lstat()
+            info = os.lstat(path)
         except OSError:
             return os.fsencode(name) + b"\0gone\0"
         kind = stat.S_IFMT(info.st_mode)
@@ -147,12 +148,12 @@ class _Reader:
         if kind == stat.S_IFREG:
             held = self._content(name, path, info).encode()
         elif kind == stat.S_IFLNK:
-            held = os.fsencode(os.readlink(path))  # noqa: PTH115 - a Path would change it
+            held = os.fsencode(os.readlink(path))  # noqa: PTH115
         elif kind == stat.S_IFSOCK:
             return b""  # the builder leaves sockets out
         return os.fsencode(name) + b"\0%o %o %d\0" % (kind, mode, len(held)) + held
 
-    def _content(self, name: str, path: Path, info: os.stat_result) -> str:
+    def _content(self, name: str, path: str, info: os.stat_result) -> str:
         state = [info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino]
         old = self.known.get(name)
         if old is not None and old[:4] == state:
@@ -160,7 +161,7 @@ class _Reader:
             return str(old[4])
         started = time.time_ns()
         try:
-            with path.open("rb") as stream:
+            with open(path, "rb") as stream:
                 found = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
         except OSError as error:
             return f"unreadable: {error.errno}"  # the builder will say so
