@@ -31,7 +31,7 @@ def choose(stack: Stack, base: Base) -> tuple[Chosen, tuple[Finding, ...]]:
             form = msgspec.structs.replace(form, extra=tuple(consumers.get(name, ())))
         forms[name] = msgspec.structs.replace(form, active=form.option or not selected.isdisjoint(form.profiles))
     forms = _activate(forms, targets)
-    single = (group for group in stack.groups.values() if group.strategy == "1-of-N" and group.selection)
+    single = (group for group in stack.groups.values() if group.strategy == "1-of-N" and not group.profiles)
     groups = {group.alias or group.name: group.selection[0] for group in single}
     chosen = Chosen(forms=forms, targets=targets, groups=groups, oneshots=_oneshots(forms, targets))
     return chosen, tuple(objections(stack, base, chosen))
@@ -42,7 +42,7 @@ def _targets(stack: Stack) -> dict[str, str | None]:
     for group in stack.groups.values():
         if group.profiles:
             continue
-        chosen = group.selection[0] if group.strategy == "1-of-N" and group.selection else None
+        chosen = group.selection[0] if group.strategy == "1-of-N" else None
         targets |= dict.fromkeys((name for name in group.names if name not in group.selection), chosen)
         if group.alias:
             targets[group.alias] = chosen

@@ -60,6 +60,14 @@ class Form(Frozen, frozen=True, kw_only=True):
         return named if isinstance(named, str) else f"{project}-{self.name}"
 
     @property
+    def network_mode(self) -> Tree:
+        """Its network mode, unless later keys name networks: compose takes one of the two only."""
+        for keys in reversed(self.pieces):
+            if keys.get("networks") or "network_mode" in keys:
+                return keys.get("network_mode")
+        return None
+
+    @property
     def profiles(self) -> tuple[str, ...]:
         """All its profiles. A service that has some is started by a plain `up` only if it is `active`."""
         return tuple(dict.fromkeys(name for keys in self.pieces for name in texts(keys.get("profiles"))))

@@ -42,6 +42,8 @@ def _repository_needs(chosen: Chosen) -> dict[str, tuple[str, Repository]]:
 def _moved(scene: Scene) -> frozenset[str]:
     """What an update moves in hsm.lock: every image and repository of the services that it names. Another service that
     shares one moves with it."""
+    if not scene.move:
+        return frozenset()
     stacks = (scene.stack, scene.committed)
     images = {_key(form, scene) for s in stacks for form in named_images(s, scene.base) if form.name in scene.move}
     services = (service for stack in stacks for name, service in stack.services.items() if name in scene.move)

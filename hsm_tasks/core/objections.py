@@ -105,7 +105,7 @@ def _of_hard_references(form: Form, options: Mapping[str, Group], chosen: Chosen
 
 
 def _of_alias(form: Form, options: Mapping[str, Group]) -> Iterator[Finding]:
-    mode = next((keys["network_mode"] for keys in reversed(form.pieces) if "network_mode" in keys), None)
+    mode = form.network_mode
     if form.aliases and isinstance(mode, str):
         alias = form.aliases[0]
         yield Finding(

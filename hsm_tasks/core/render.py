@@ -222,10 +222,11 @@ def _networks(form: Form, section: Mapping[str, object]) -> dict[str, object]:
     below, own = as_map((form.base or {}).get("networks")), as_map(section.get("networks"))
     if "network_mode" in section and not own:  # compose refuses the two together
         return _without(("networks",), form, {})
+    mode = _without(("network_mode",), form, {}) if own else {}
     if not form.aliases:
-        return {"networks": own} if own else {}
+        return {"networks": own, **mode} if own else {}
     joined = {**below, **own} or {"default": None}
-    return {"networks": {name: _answering(own.get(name), form.aliases) for name in joined}}
+    return {"networks": {name: _answering(own.get(name), form.aliases) for name in joined}, **mode}
 
 
 def _profiles(form: Form, section: Mapping[str, object]) -> dict[str, object]:

@@ -128,6 +128,12 @@ class TestProfiles:
         hsm = f"services: {{t: {{prod: {{image: t, profiles: [debug]}}}}}}\n{self.GROUP}"
         assert active(hsm, "{x: {image: x, profiles: [tools]}}") == ["t"]
 
+    def test_one_of_several_profiles_is_no_service(self) -> None:
+        hsm = "groups: {g: {strategy: 1-of-N, profiles: [d, t], selection: d}}"
+        services = "{d: {image: d, profiles: [t]}, t: {image: t, profiles: [d], links: [d]}}"
+        assert active(hsm, services) == ["d", "t"]
+        assert chosen(hsm, services).groups == {}
+
     def test_a_profile_that_belongs_to_no_group_is_left_to_compose(self) -> None:
         assert active("services: {}", "{api: {image: a, profiles: [free]}}") == []
 

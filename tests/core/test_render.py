@@ -218,6 +218,13 @@ class TestNetworks:
             "z": {"aliases": ["db"]},
         }
 
+    def test_networks_of_hsm_yaml_take_a_network_mode_away(self) -> None:
+        draft = prod("networks: [x]", "{image: a, network_mode: host}")
+        assert draft == {"networks": {"x": None}, "network_mode": GONE}
+        hsm = f"services: {{api: {{prod: {{networks: [y]}}}}}}\n{DATABASE}"
+        draft = drawn(hsm, "{api: {image: a, network_mode: host}, x: {image: x}}")
+        assert (draft["networks"], draft["network_mode"]) == ({"y": {"aliases": ["db"]}}, GONE)
+
     def test_without_an_alias_networks_are_as_written(self) -> None:
         assert prod("networks: [x]")["networks"] == {"x": None}
 
