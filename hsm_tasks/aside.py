@@ -5,6 +5,7 @@ They come before anything is read, because they are asked for when something is 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ def answer(argv: Sequence[str]) -> int | None:
     words = [word for word in argv if word.startswith("-") or "=" not in word] if argv[:1] != [COMPLETE] else list(argv)
     if not words or words[0] not in _ANSWERS:
         return None
+    if words[0] == "doctor":
+        stack = next((word.removeprefix("stack=") for word in argv if word.startswith("stack=")), None)
+        return _doctor(words[1:], stack)
     return _ANSWERS[words[0]](words[1:])
 
 
@@ -40,7 +44,20 @@ def _schema(words: Sequence[str]) -> int:
     return 0
 
 
+def _doctor(words: Sequence[str], stack: str | None) -> int:
+    from hsm_tasks import doctor
+
+    unknown = [word for word in words if word != "--json"]
+    if unknown:
+        raise mistake(f'doctor does not know "{unknown[0]}"', "it takes --json, and stack=NAME for one stack alone")
+    checks = doctor.gather(Path.cwd(), stack, os.environ)
+    text = json.dumps(doctor.as_json(checks), indent=2) if words else doctor.as_text(checks)
+    print(report.clean(text))
+    return 0 if doctor.healthy(checks) else 1
+
+
 _ANSWERS: dict[str, Callable[[Sequence[str]], int]] = {
     "init": _init,
     "schema": _schema,
+    "doctor": lambda words: _doctor(words, None),
 }

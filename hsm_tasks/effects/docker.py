@@ -69,6 +69,52 @@ def containers(project: str) -> tuple[Container, ...]:
     return tuple(sorted(map(_container, found), key=lambda one: (one.service, one.oneoff, one.number, one.name)))
 
 
+def projects() -> dict[str, frozenset[str]]:
+    """Every compose project that has containers → the compose files that they were made from."""
+    filters = {"label": [f"{_LABEL}config-hash"]}
+    found = _asked(f"/containers/json?all=1&filters={_quoted(json.dumps(filters))}")
+    if found is None:
+        with _engine() as client:
+            found = client.containers(all=True, filters=filters)
+    named: dict[str, frozenset[str]] = {}
+    for one in found:
+        labels: Mapping[str, str] = one["Labels"]
+        files = frozenset(labels.get(f"{_LABEL}project.config_files", "").split(","))
+        project = labels.get(f"{_LABEL}project", "")
+        named[project] = named.get(project, frozenset()) | files
+    return named
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The engine itself; `data` is the folder of its images and volumes, on its machine."""
+
+    version: str
+    system: str
+    data: str
+
+
+def about() -> About:
+    """What the engine says of itself; HsmError where it does not answer."""
+    with _engine() as client:
+        info: Mapping[str, Any] = client.info()
+    return About(info.get("ServerVersion", "?"), info.get("OperatingSystem", "?"), info.get("DockerRootDir", ""))
+
+
+def login_helpers() -> dict[str, tuple[str, ...]]:
+    """The credential helpers that docker's config names → the registries that they are for."""
+    path = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json"
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+        return {}
+    helpers = config.get("credHelpers")
+    named = [(str(helper), str(host)) for host, helper in (helpers if isinstance(helpers, dict) else {}).items()]
+    if config.get("credsStore"):
+        named.append((str(config["credsStore"]), "all registries"))
+    return {helper: tuple(sorted(host for name, host in named if name == helper)) for helper, _ in named}
+
+
 def images() -> dict[str, str]:
     """Every name that the engine has for an image (`name:tag`, `name@sha256:…`) → the id of the image."""
     found = _asked("/images/json")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -18,15 +19,28 @@ from typing import Literal
 from hsm_tasks.core.errors import GitError
 from hsm_tasks.effects import gitrefs
 from hsm_tasks.effects.gitcall import Progress, ask, environment, quiet, refusal, scrub, talk
-from hsm_tasks.effects.gitlocal import CheckoutState, count, exclude, not_ignored, origin, state, top_level
+from hsm_tasks.effects.gitlocal import (
+    OLDEST,
+    CheckoutState,
+    count,
+    exclude,
+    not_ignored,
+    origin,
+    state,
+    top_level,
+    tracked,
+    version,
+)
 from hsm_tasks.effects.gitrefs import Place, Server
 from hsm_tasks.effects.process import Done
 
 __all__ = [
+    "OLDEST",
     "Advance",
     "CheckoutState",
     "advance",
     "clone",
+    "dead_clones",
     "exclude",
     "fetch_commit",
     "not_ignored",
@@ -34,6 +48,8 @@ __all__ = [
     "remote_commit",
     "state",
     "top_level",
+    "tracked",
+    "version",
 ]
 
 
@@ -207,6 +223,12 @@ def _remove_dead(directory: Path) -> None:
         pid = left.name[len(directory.name) + 2 :].partition("-")[0]
         if pid.isdigit() and not _lives(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def dead_clones(folder: Path) -> list[Path]:
+    """What clones of killed runs left among the checkouts."""
+    found = ((path, re.fullmatch(r"\..+\.(\d+)-[^.]*\.tmp", path.name)) for path in folder.glob(".*.tmp"))
+    return sorted(path for path, match in found if match and not _lives(int(match[1])))
 
 
 def _lives(pid: int) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsm_tasks.core.errors import GitError
-from hsm_tasks.effects import files
+from hsm_tasks.effects import files, process
 from hsm_tasks.effects.gitcall import ask, environment, refusal
 from hsm_tasks.effects.process import Done
 
+OLDEST = (2, 35)  # older ones know no `status --porcelain=v2 --show-stash`
 _UNDER_WAY = {
     "rebase-merge": "rebase",
     "rebase-apply": "rebase",
@@ -124,6 +125,21 @@ def not_ignored(repository: Path, paths: Iterable[str]) -> list[str]:
         raise refusal(("check-ignore", *wanted), done, f"can not ask what {repository} ignores")
     covered = set(done.out.split("\0"))
     return [path for path in wanted if path not in covered]
+
+
+def tracked(repository: Path, paths: Iterable[str]) -> list[str]:
+    """Those paths (relative to `repository`) that git has, or has something below of."""
+    wanted = [path for path in paths if not path.startswith("..")]
+    done = _around(repository, "ls-files", "-z", "--", *wanted)
+    known = [name for name in done.out.split("\0") if name] if wanted and done.code == 0 else []
+    return [path for path in wanted if any(name == path or name.startswith(f"{path}/") for name in known)]
+
+
+def version() -> tuple[int, ...]:
+    """The version of git; CommandFailed where there is none."""
+    said = process.run("git", "--version").out
+    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", said)
+    return tuple(int(number) for number in match.groups() if number) if match else (0,)
 
 
 def exclude(directory: Path, patterns: Iterable[str]) -> None:

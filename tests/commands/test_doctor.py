@@ -1,0 +1,133 @@
+"""`doctor`: what it sees, what it says to do about it, and what it ends with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.commands.bench import DOORS, Door, Workspace
+from tests.commands.conftest import Make
+
+GONE = "127.0.0.1:1"
+
+
+def checks(here: Workspace, *words: str) -> dict[str, list[dict[str, Any]]]:
+    """What doctor found: about → checks. Without an engine it ends with 1."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for check in here.run("doctor", "--json", *words, code=1).json()["checks"]:
+        found.setdefault(check["about"], []).append(check)
+    return found
+
+
+def states(here: Workspace, about: str) -> list[str]:
+    return [check["state"] for check in checks(here)[about]]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_healthy_machine_ends_with_0(door: Door, live: Make) -> None:
+    here = live(door)
+    done = here.run("doctor")
+    assert done.err == ""
+    assert done.out.splitlines()[-1] in ("all is well", "1 to look at")
+    gathered = here.run("doctor", "--json").json()
+    assert (gathered["version"], gathered["ok"]) == (1, True)
+    assert {"git", "compose", "engine", "stack", "registry", "disk", "leftovers"} <= {
+        check["about"] for check in gathered["checks"]
+    }
+    assert not (here.root / ".hsm").exists()
+
+
+def test_an_engine_that_does_not_answer_is_required(make: Make) -> None:
+    here = make("doit")
+    done = here.run("doctor", code=1)
+    assert "failed  engine      the docker engine does not answer\n                    hint: start docker" in done.out
+    assert "ok      git " in done.out and done.out.endswith(("1 failed\n", "1 failed, 1 to look at\n"))
+
+
+def test_it_answers_without_a_choice_of_stack_and_about_all_of_them(make: Make) -> None:
+    here = make("doit")
+    here.write("../two/hsm.yaml", "services: {api: {mode: develop}}\n")
+    here.write("../two/docker-compose.yml", "services: {api: {image: x}}\n")
+    found = checks(here)
+    assert [check["state"] for check in found["stack"]] == ["ok", "failed"]
+    assert found["stack"][1]["message"].startswith('stacks/two/hsm.yaml:1:24: services.api.mode: "develop" is not')
+    assert found["stack"][1]["hint"] == 'did you mean "dev"?'
+    assert [check["state"] for check in checks(here, "stack=shop")["stack"]] == ["ok"]
+    assert checks(here, "stack=none")["stacks"][0]["hint"] == "there are: shop, two"
+
+
+def test_it_answers_where_the_settings_are_wrong_or_there_is_no_stack(make: Make) -> None:
+    here = make("doit")
+    (here.root / "pyproject.toml").write_text("[tool.hsm]\njob = 1\n")
+    assert "unknown key" in checks(here)["settings"][0]["message"]
+    (here.root / "pyproject.toml").write_text('[tool.hsm]\nstacks_dir = "none"\n')
+    assert checks(here)["stacks"][0]["hint"] == "hsm init makes one of compose files"
+
+
+def test_a_server_that_is_gone_stops_only_what_is_not_pinned_or_cloned_yet(make: Make) -> None:
+    here = make("doit")
+    here.edit("hsm.yaml", "    dev:\n", "    mode: dev\n    dev:\n")
+    here.run("sync")
+    here.write("hsm.lock", moved(here, "hsm.lock"))
+    here.write("docker-compose.yml", moved(here, "docker-compose.yml"))
+    here.write("hsm.yaml", moved(here, "hsm.yaml"))
+    assert (states(here, "registry"), states(here, "repository")) == (["warning"], ["warning"])
+    new = make("doit", {path: here.read(path) for path in ("hsm.yaml", "docker-compose.yml")})
+    assert (states(new, "registry"), states(new, "repository")) == (["failed"], ["failed"])
+
+
+def moved(here: Workspace, path: str) -> str:
+    """The file, with servers that are not there."""
+    text = here.read(path).replace(here.servers.git.url("").rstrip("/"), f"http://{GONE}")
+    return text.replace(here.servers.registry.host, GONE)
+
+
+def test_helpers_that_dockers_config_names_must_be_there(make: Make) -> None:
+    here = make("doit")
+    config = here.write("../../docker/config.json", '{"credsStore": "nowhere", "credHelpers": {"r.example": "no"}}')
+    here.variables["DOCKER_CONFIG"] = str(config.parent)
+    found = checks(here)["logins"]
+    assert [(check["state"], check["message"]) for check in found] == [
+        ("warning", "docker-credential-no is not there (r.example)"),
+        ("warning", "docker-credential-nowhere is not there (all registries)"),
+    ]
+
+
+def test_files_of_this_machine_that_git_sees_or_has_are_named(make: Make) -> None:
+    here = make("doit")
+    here.write("hsm.local.yaml", "mode: prod\n")
+    here.under_git()
+    found = checks(here)["git rules"]
+    assert found[0]["hint"] == "git rm -r --cached stacks/shop/hsm.local.yaml, and commit"
+    assert found[1]["message"] == "no rule of git covers stacks/shop/docker-compose.hsm.yml, repos/"
+    here.git("rm", "-q", "--cached", "stacks/shop/hsm.local.yaml")
+    here.run("sync")
+    assert checks(here)["git rules"][0]["message"] == "git does not see what is local to this machine"
+
+
+def test_what_is_left_of_stacks_and_clones_that_are_gone_is_named(make: Make) -> None:
+    here = make("doit")
+    for path in (".hsm/old", "repos/.api.999999999-abc.tmp", "repos/old/.git", "repos/.api.1-abc.tmp"):
+        (here.root / path).mkdir(parents=True)
+    found = {check["message"]: check["hint"] for check in checks(here)["leftovers"]}
+    assert found.pop("repos/old is a checkout that no stack names").startswith("hsm never removes a checkout")
+    assert found == {
+        ".hsm/old is the state of a stack that is gone": "rm -r .hsm/old",
+        "repos/.api.999999999-abc.tmp is of a clone that was killed": "rm -r repos/.api.999999999-abc.tmp",
+    }
+
+
+def test_containers_of_a_stack_that_is_gone_are_named(live: Make) -> None:
+    here = live("doit")
+    here.run("up:web")
+    assert "leftovers" not in {c["about"] for c in here.run("doctor", "--json").json()["checks"] if c["state"] != "ok"}
+    here.stack.rename(here.root / "stacks/other")
+    (here.root / "stacks/other/hsm.yaml").write_text("name: renamed\n" + "services: {}\n")
+    found = [check for check in here.run("doctor", "--json").json()["checks"] if here.project in check["message"]]
+    assert found[0]["hint"] == f"docker compose -p {here.project} down (volumes stay)"
+
+
+@pytest.mark.parametrize("words", [("--jsn",), ("all",)])
+def test_a_wrong_word_is_refused(words: tuple[str, ...], make: Make) -> None:
+    assert f'doctor does not know "{words[0]}"' in make("doit").run("doctor", *words, code=3).err
