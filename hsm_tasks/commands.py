@@ -22,12 +22,7 @@ from hsm_tasks.world import World, hide_generated, left_pin
 def active(chosen: Chosen) -> tuple[str, ...]:
     """The services that plain `up` starts: those without a profile that waits to be named."""
     forms = chosen.forms.values()
-    return tuple(form.name for form in forms if form.mode != "off" and (form.active or not waits(form.base)))
-
-
-def waits(base: object) -> bool:
-    """Whether a service of the base has profiles."""
-    return isinstance(base, dict) and bool(base.get("profiles"))
+    return tuple(form.name for form in forms if form.mode != "off" and (form.active or not form.profiles))
 
 
 def clean(paths: list[str]) -> None:
