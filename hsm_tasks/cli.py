@@ -229,7 +229,7 @@ def _plan(here: Workspace, name: str, line: Line) -> int:
     asked = replace(asked, variables=line.variables)
     opened = open_stack(here, name, os.environ, replace(_wish(asked), look=True))
     world = World(opened, lambda step, words: None, lambda words: None, looks=True)
-    made, graph, selected = _graph(opened, asked, world)
+    made, graph, selected = _graph(opened, asked, world, whole=True)
     gathered = preview(made, graph, world, selected or ["sync"])
     print(json.dumps(gathered, indent=2) if "--json" in line.rest else tables.plan(gathered))
     return 0
@@ -263,19 +263,20 @@ def _run(here: Workspace, name: str, line: Line) -> int:
     return _run_doit(open_stack(here, name, os.environ, _wish(line)), line)
 
 
-def _graph(opened: Opened, line: Line, world: World) -> tuple[Plan, list[Task], list[str]]:
-    """The plan, its tasks, and the names of the tasks that the words mean."""
+def _graph(opened: Opened, line: Line, world: World, whole: bool = False) -> tuple[Plan, list[Task], list[str]]:
+    """The plan, the tasks that the line needs (or all), and the names of those that its words mean."""
     from hsm_tasks import tasks
     from hsm_tasks.core.plan import plan
 
     made = plan(opened.scene)
-    names = [tasks.name(task) for task in tasks.tasks(made, world)]
-    selected = resolve(line.words, names, opened.scene.chosen)
-    return made, tasks.tasks(made, world, selected), selected
+    selected = resolve(line.words, tasks.names(made, world), opened.scene.chosen)
+    only = (selected or ["sync"]) if line.command == "run" and not whole else ()
+    return made, tasks.tasks(made, world, selected, only), selected
 
 
 def _run_doit(opened: Opened, line: Line) -> int:
-    from hsm_tasks import engine, tasks
+    from hsm_tasks import engine
+    from hsm_tasks.core.plan import label
 
     world = World(opened, report.progress, report.say, looks=line.command in ASKING)
     made, graph, selected = _graph(opened, line, world)
@@ -292,7 +293,7 @@ def _run_doit(opened: Opened, line: Line) -> int:
         jobs=opened.workspace.settings.jobs,
         default_tasks=["sync"],
         on_interrupt=commands.interrupt,
-        gone=tasks.is_step_name,
+        gone=partial(_is_gone, frozenset(map(label, made.steps))),
         on_fresh=partial(_keep_snapshot, opened, made, line, report.clean(by_hand)),
     )
     if code == 0 and line.command == "run" and selected in ([], ["sync"]):
@@ -306,3 +307,10 @@ def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, step
     asked = shortcut.asked_stack([*line.options, *map(str, line.words), *given])
     if line.command == "run" and asked is not None:
         snapshot.keep(opened, made, asked, last_words, steps, files)
+def _is_gone(steps: frozenset[str], name: str) -> bool:
+    """Whether a step of this name can never come back; the graph of a line is only a part of all."""
+    from hsm_tasks import tasks
+
+    return name not in steps and tasks.is_step_name(name)
+
+

@@ -9,6 +9,7 @@ Nothing is imported here but the shortcut: where a sync has nothing to do, the r
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -35,9 +36,14 @@ def console() -> NoReturn:
     """The program `hsm`."""
     if shortcut.taken(sys.argv[1:]):
         _done()
-    from hsm_tasks.cli import console as long_way
+    _long_way()
 
-    long_way()
+
+def _long_way() -> NoReturn:
+    gc.disable()  # most runs live too short to collect: a quarter of their time. A step that runs turns it on again
+    from hsm_tasks.cli import console as go
+
+    go()
 
 
 def _done() -> NoReturn:
@@ -51,12 +57,7 @@ class Door:
 
     def create_doit_tasks(self) -> Iterator[dict[str, Any]]:
         """Called by doit when it loads the tasks; it never comes back."""
-        self._open()
-
-    def _open(self) -> NoReturn:
-        from hsm_tasks.cli import console as long_way
-
-        long_way()
+        _long_way()
 
 
 def _imported_by_doit() -> bool:

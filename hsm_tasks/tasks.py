@@ -21,19 +21,51 @@ from hsm_tasks.words import COMMANDS, NEEDS_NAME, SHIPPING
 from hsm_tasks.world import World, left_commit, left_pin
 
 Task = dict[str, Any]
+Maker = tuple[str, Callable[[], Task]]
+"""A name, and the task of it when it is asked for."""
 SYNC = ("lock", "check")
 
 
-def tasks(plan: Plan, world: World, words: Sequence[str] = ()) -> list[Task]:
-    """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
+def names(plan: Plan, world: World) -> tuple[str, ...]:
+    """All that a command line may name."""
+    return tuple(_makers(plan, world, ()))
+
+
+def tasks(plan: Plan, world: World, words: Sequence[str] = (), only: Sequence[str] = ()) -> list[Task]:
+    """The whole graph. `words` are the canonical words of the command line: `up` must know its companions.
+
+    With `only`: these tasks and what they need. To make a task takes its time, whether it is of use or not.
+    """
+    makers = _makers(plan, world, words)
+    world.memo["builds"] = {step.name: step.recipe for step in plan.builds}
+    made = _needed(plan, makers, only) if only else {name: make() for name, make in makers.items()}
+    _in_order(made, tuple(words))
+    return list(made.values())
+
+
+def _makers(plan: Plan, world: World, words: Sequence[str]) -> dict[str, Callable[[], Task]]:
+    """name → the task, for when it is asked for."""
     chosen = world.opened.scene.chosen
     started = Start(world, frozenset(words))
-    world.memo["builds"] = {step.name: step.recipe for step in plan.builds}
     joint = _joint_builds(plan, frozenset(words), commands.active(chosen))
-    made = [_step(step, world, started, joint) for step in plan.steps]
-    made += [*_groups(plan, chosen), *_commands(world, chosen)]
-    _in_order({name(task): task for task in made}, tuple(words))
-    return made
+    steps: dict[str, Callable[[], Task]] = {
+        label(step): partial(_step, step, world, started, joint) for step in plan.steps
+    }
+    return steps | dict(_groups(plan, chosen)) | dict(_commands(world, chosen))
+
+
+def _needed(plan: Plan, makers: Mapping[str, Callable[[], Task]], only: Iterable[str]) -> dict[str, Task]:
+    """The tasks of these names and all that they need, in the order of `makers`."""
+    leaving = {path: label(step) for step in plan.steps for path in _outputs(step)}
+    found: dict[str, Task] = {}
+    waiting = list(only)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            task = found[name] = makers[name]()
+            waiting += task["task_dep"]
+            waiting += [leaving[path] for path in task.get("file_dep", ()) if path in leaving]
+    return {name: found[name] for name in makers if name in found}
 
 
 def _in_order(made: Mapping[str, Task], words: tuple[str, ...]) -> None:
@@ -240,36 +272,44 @@ def _command(name: str, doc: str, after: Iterable[str] = (), action: Callable[[]
     }
 
 
-def _groups(plan: Plan, chosen: Chosen) -> Iterator[Task]:
+def _groups(plan: Plan, chosen: Chosen) -> Iterator[Maker]:
     active = commands.active(chosen)
     builds = [label(step) for step in plan.builds]
-    yield _command("sync", COMMANDS["sync"], SYNC)
-    yield _command("up", COMMANDS["up"], [f"up:{name}" for name in active])
-    yield _command("build", COMMANDS["build"], [*SYNC, *builds])
+    yield _maker("sync", SYNC)
+    yield _maker("up", [f"up:{name}" for name in active])
+    yield _maker("build", [*SYNC, *builds])
 
 
-def _commands(world: World, chosen: Chosen) -> Iterator[Task]:
+def _commands(world: World, chosen: Chosen) -> Iterator[Maker]:
     running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
-    yield _command("down", COMMANDS["down"], (), partial(commands.down, world))
-    yield _command("update", COMMANDS["update"], SYNC, partial(commands.report_update, world))
+    yield _maker("down", (), partial(commands.down, world))
+    yield _maker("update", SYNC, partial(commands.report_update, world))
     for head in (*NEEDS_NAME, "plan", "status", "stacks", "compose", "logs", *SHIPPING):
-        yield _command(head, COMMANDS[head])
+        yield _maker(head)
     for name in running:
         yield from _about(name, world)
     for name in _switchable(world):
-        yield _hidden(_command(name, "", SYNC))
+        yield _hidden(name, SYNC)
 
 
-def _about(name: str, world: World) -> Iterator[Task]:
+def _about(name: str, world: World) -> Iterator[Maker]:
     for head, action in (("stop", commands.stop), ("restart", commands.restart)):
-        yield _hidden(_command(f"{head}:{name}", "", (), partial(action, world, name)))
-    yield _hidden(_command(f"update:{name}", "", SYNC, partial(commands.report_update, world)))
+        yield _hidden(f"{head}:{name}", (), partial(action, world, name))
+    yield _hidden(f"update:{name}", SYNC, partial(commands.report_update, world))
 
 
-def _hidden(task: Task) -> Task:
+def _maker(head: str, after: Iterable[str] = (), action: Callable[[], object] | None = None) -> Maker:
+    return head, partial(_command, head, COMMANDS[head], after, action)
+
+
+def _hidden(word: str, after: Iterable[str] = (), action: Callable[[], object] | None = None) -> Maker:
     """Not in `list`, where one line for each command says it all."""
-    head, _, name = task["basename"].partition(":")
-    return {**task, "basename": head, "name": name, "doc": COMMANDS[head]}
+    return word, partial(_subtask, word, after, action)
+
+
+def _subtask(word: str, after: Iterable[str], action: Callable[[], object] | None) -> Task:
+    head, _, name = word.partition(":")
+    return {**_command(head, COMMANDS[head], after, action), "name": name}
 
 
 def _switchable(world: World) -> Iterator[str]:
