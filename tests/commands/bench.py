@@ -307,6 +307,12 @@ class Workspace:
         found = {path.relative_to(self.root).as_posix(): path for path in self.root.rglob("*") if path.is_file()}
         return {name: path.read_bytes() for name, path in sorted(found.items()) if not _foreign(name)}
 
+    def changed(self, before: Mapping[str, bytes]) -> set[str]:
+        """The files that are new, gone or other than before; what hsm remembers of its own runs is left out."""
+        now = self.files()
+        names = {name for name in {*now, *before} if now.get(name) != before.get(name)}
+        return {name for name in names if not name.endswith(("/state.db", "/snapshot"))}
+
     def under_git(self) -> None:
         """Makes the workspace a git repository with everything in it committed."""
         self.git("init", "--quiet")

@@ -22,7 +22,7 @@ def test_git_never_sees_what_is_generated(make: Make) -> None:
 
 def test_what_a_gitignore_covers_is_not_excluded_again(make: Make) -> None:
     here = make()
-    ignored = "docker-compose.hsm.yml\nhsm.local.yaml\n/repos\n/.hsm\n"
+    ignored = "docker-compose.hsm.yml\nhsm.local.yaml\n/repos\n/.hsm\n__pycache__/\n"
     (here.root / ".gitignore").write_text(ignored)
     here.under_git()
     before = (here.root / ".git/info/exclude").read_text()

@@ -39,7 +39,7 @@ def test_switch_words_are_idempotent(make: Make) -> None:
     here.run("dev:api", "use:my")
     before = here.files()
     assert set(here.steps("dev:api", "use:my", "dev:api").values()) == {"fresh"}
-    assert {name for name, content in here.files().items() if content != before[name]} <= {".hsm/shop/state.db"}
+    assert here.changed(before) == set()
 
 
 def test_a_word_that_changes_nothing_makes_no_file(make: Make) -> None:
@@ -68,8 +68,7 @@ def test_words_of_one_line_count_together_and_if_one_is_wrong_none_does(make: Ma
     before = here.files()
     for wrong in ("use:oracle", "dev:job", "up:apii", "synk"):
         here.run("dev:api", wrong, code=3)
-        after = here.files()
-        assert {name for name in after if after[name] != before.get(name)} <= {".hsm/shop/state.db"}, wrong
+        assert here.changed(before) == set(), wrong
 
 
 def test_a_switch_stays_when_a_later_step_fails(make: Make, servers: Servers) -> None:

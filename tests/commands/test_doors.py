@@ -1,0 +1,124 @@
+"""What both doors promise beyond their words: one line of dodo.py, streams, one run at a time, nothing half done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.commands.bench import DODO, DOORS, Door, Servers, Workspace
+from tests.commands.conftest import Make
+
+DEV = "services: {api: {mode: dev}}\n"
+
+
+def begun(here: Workspace, *words: str) -> subprocess.Popen[str]:
+    """A command that runs on."""
+    return subprocess.Popen(
+        (here.door, *words),
+        cwd=here.root,
+        env=here.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def asked_for_the_clone(servers: Servers, before: int) -> None:
+    """Returns when the git server has been asked for a pack."""
+    end = time.monotonic() + 20
+    while not any("upload-pack" in line and line.startswith("POST") for line in servers.git.requests[before:]):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_dodo_py_is_one_import_line() -> None:
+    code = [line for line in DODO.splitlines() if line and not line.startswith(('"""', "#"))]
+    assert len(code) == 1
+    assert code[0].startswith("from hsm_tasks")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_missing_mount_is_an_error_and_no_folder_is_made(make: Make, door: Door) -> None:
+    here = make(door, {"hsm.local.yaml": DEV})
+    here.edit("hsm.yaml", "./www:/www", "./gone:/www")
+    done = here.run("sync", code=1)
+    assert "repos/api/gone" in done.err
+    assert not (here.checkout / "gone").exists()
+
+
+def test_verbosity_0_tells_failures_only(make: Make) -> None:
+    here = make()
+    assert "render:api" not in here.run("-v0", "sync").err
+    here.edit("hsm.yaml", "@REG@/web:1.0", "@REG@/web:7")
+    assert "resolve:web failed" in here.run("-v0", "sync", code=1).err
+
+
+def test_continue_goes_on_with_what_does_not_need_the_failed(make: Make) -> None:
+    here = make()
+    here.edit("hsm.yaml", "@REG@/web:1.0", "@REG@/web:7")
+    results = here.steps("--continue", "sync", code=1)
+    assert results["resolve:web"] == "failed"
+    assert {step for step, result in results.items() if result == "skipped"} == {"render:web", "lock", "merge", "check"}
+    assert results["render:api"] == "ran"
+
+
+def test_a_second_run_waits_and_says_for_whom(make: Make, servers: Servers) -> None:
+    here = make(files={"hsm.local.yaml": DEV})
+    before = len(servers.git.requests)
+    servers.git.mode = "stall"
+    try:
+        first = begun(here, "sync")
+        asked_for_the_clone(servers, before)
+        second = begun(here, "sync")
+        time.sleep(1.5)
+        assert second.poll() is None
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+    finally:
+        servers.git.mode = "ok"
+    _, said = second.communicate(timeout=60)
+    assert second.returncode == 0, said
+    assert str(first.pid) in said or "doit sync" in said
+    assert (here.checkout / "www/index.html").exists(), "the next run finishes the work of the killed one"
+    assert [path.name for path in (here.root / "repos").iterdir()] == ["api"]
+
+
+def test_ctrl_c_ends_the_run_and_what_it_started(make: Make, servers: Servers) -> None:
+    here = make(files={"hsm.local.yaml": DEV})
+    before = len(servers.git.requests)
+    servers.git.mode = "stall"
+    try:
+        run = begun(here, "sync")
+        asked_for_the_clone(servers, before)
+        os.killpg(run.pid, signal.SIGINT)
+        _, said = run.communicate(timeout=20)
+    finally:
+        servers.git.mode = "ok"
+    assert run.returncode == 130
+    assert "Traceback" not in said
+    assert not list((here.root / "repos").glob("*"))
+    here.run("sync")
+
+
+def test_what_was_asked_for_is_stdout_and_talk_is_stderr(make: Make) -> None:
+    here = make()
+    assert here.run("sync").out == ""
+    for words in (["list"], ["status"], ["stacks"], ["info", "lock"]):
+        done = here.run(*words)
+        assert done.out
+        assert done.err == "", words
+
+
+def test_a_reader_that_goes_away_is_no_bug(make: Make) -> None:
+    here = make()
+    here.run("sync")
+    line = f"{here.door} list | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(("bash", "-c", line), cwd=here.root, env=here.environment(), capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert "Traceback" not in done.stderr
