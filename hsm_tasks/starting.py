@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +22,7 @@ PATIENCE = 300.0  # seconds that containers have to become well; their own healt
 LOOPING = 10.0  # seconds after which a container that ends and is started again and again is given up
 LOOK = 0.25  # seconds between two looks at the engine
 LAST_WORDS = 20  # lines
-_YOUNG = re.compile(r"Up Less than a second")
+_YOUNG = "Up Less than a second"  # as the engine says of a container that was started just now
 
 
 @dataclass(slots=True)
@@ -74,12 +73,20 @@ class Start:
         services = () if everything and started <= usual else tuple(sorted(started))
         before, there = key(opened), dict(wanted(self.world))
         try:
+            self._unpause(started)
             compose.up(opened.project(), services, lambda line: self.world.progress("up", line))
         except CommandFailed as error:
             raise _explained(self.world, started, error) from error
         containers = _wait(self.world, sorted(started))
         if before is not None and before == key(opened):
             _learn(self.world, started, there, containers)
+
+
+    def _unpause(self, names: Iterable[str]) -> None:
+        project = self.world.opened.project()
+        paused = {one.service for one in docker.containers(project.name) if one.state == "paused"}.intersection(names)
+        if paused:
+            compose.unpause(project, sorted(paused), lambda line: self.world.progress("up", line))
 
 
 # --- is it already right? ----------------------------------------------------------------------------------------
@@ -206,7 +213,10 @@ def _learn(world: World, names: Iterable[str], there: Mapping[str, Wanted], foun
 
 
 def _wait(world: World, names: list[str], clock: Callable[[], float] = time.monotonic) -> tuple[Container, ...]:
-    """Until every one of these services is well; HsmError with the last words of the first that can not become so."""
+    """Until every one of these services is well; HsmError with the last words of the first that can not become so.
+
+    One-shots may take all the time that they want.
+    """
     oneshots = world.opened.scene.chosen.oneshots
     wants = wanted(world)
     begun = clock()
@@ -220,8 +230,8 @@ def _wait(world: World, names: list[str], clock: Callable[[], float] = time.mono
         missing = {name for name in names if name not in there and (name not in wants or wants[name].count)}
         if not waiting and not missing:
             return everything
-        if clock() > begun + PATIENCE:
-            late = sorted(missing | {container.service for container in waiting})
+        late = sorted((missing | {container.service for container in waiting}) - oneshots)
+        if late and clock() > begun + PATIENCE:
             raise HsmError(f"not well after {PATIENCE:.0f} s: {', '.join(late)}", "look at `doit logs:SERVICE`")
         for container in waiting:
             world.progress(f"up:{container.service}", container.status)
@@ -229,9 +239,11 @@ def _wait(world: World, names: list[str], clock: Callable[[], float] = time.mono
 
 
 def _settled(container: Container, *, oneshot: bool) -> bool:
-    """Well, and not only since it was started a moment ago, where no healthcheck says so."""
-    young = container.health is None and not oneshot and bool(_YOUNG.match(container.status))
-    return _well(container, oneshot=oneshot) and not young
+    """Well, and not only since it was started a moment ago, where no healthcheck says so; a one-shot has ended."""
+    if oneshot:
+        return container.state == "exited" and container.exit_code == 0
+    young = container.health is None and container.status.startswith(_YOUNG)
+    return _well(container, oneshot=False) and not young
 
 
 def _refuse_ill(container: Container, oneshot: bool, *, patient: bool = False) -> None:

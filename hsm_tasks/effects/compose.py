@@ -49,6 +49,7 @@ __all__ = [
     "shell",
     "sources",
     "stop",
+    "unpause",
     "up",
     "version",
 ]
@@ -215,6 +216,11 @@ def down(project: Project, on_line: OnLine) -> Done:
 def stop(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
     """Stop containers and keep them."""
     return _do(project, on_line, "stop", "--", *services)
+
+
+def unpause(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
+    """Let paused containers go on; `up` can not."""
+    return _do(project, on_line, "unpause", "--", *services)
 
 
 def restart(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
