@@ -118,6 +118,7 @@ def _origin(opened: Opened) -> Origin:
         commit=state.commit if state else None,
         changed=bool(state and state.unfinished),
         local=(opened.folder / LOCAL).exists(),
+        oneshots=tuple(sorted(opened.scene.chosen.oneshots)),
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
 ASKING = ("list", "info", "tabcompletion")
 TAKES_ALL = ("plan", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
-VARIABLES = ("stack", "frozen")
+VARIABLES = ("stack", "frozen", "target")
 USAGE = """\
 usage: hsm [OPTIONS] [WORD…] [stack=NAME] [frozen=yes]
        doit … does the same where a dodo.py is
@@ -52,6 +52,15 @@ class Line:
     def first(self) -> Word:
         """The first word; `sync` where there is none."""
         return self.words[0] if self.words else Word("sync")
+
+    @property
+    def ships(self) -> bool:
+        """Whether it is about another place than this machine."""
+        there = "target" in self.variables
+        head = self.first.head
+        if there and head not in ("plan", "status", *SHIPPING):
+            raise mistake("target=NAME is for deploy, rollback, plan deploy and status")
+        return head in SHIPPING or (there and head == "status") or (head == "plan" and self.rest[:1] == ("deploy",))
 
     @property
     def frozen(self) -> bool:
@@ -190,7 +199,7 @@ def _wants_json(line: Line) -> bool:
 
 
 def _with_stack(here: Workspace, name: str, line: Line) -> int:
-    if line.command in ASKING or (line.command == "run" and line.first.head in TAKES_ALL):
+    if line.command in ASKING or (line.command == "run" and (line.first.head in TAKES_ALL or line.ships)):
         return _ask(here, name, line)
     state = here.root / STATE
     if not state.is_dir():
@@ -203,12 +212,13 @@ def _with_stack(here: Workspace, name: str, line: Line) -> int:
 def _ask(here: Workspace, name: str, line: Line) -> int:
     """Questions take no lock."""
     head = line.first.head
-    if line.command == "run" and head == "plan":
-        return _plan(here, name, line)
-    if line.command == "run" and head in SHIPPING:
+    if line.command == "run" and line.ships:
         from hsm_tasks import shipping
 
-        return shipping.run(head, shipping.Asked(here, name, os.environ, line.frozen, line.rest))
+        target = line.variables.get("target")
+        return shipping.run(head, shipping.Asked(here, name, os.environ, line.frozen, line.rest, target))
+    if line.command == "run" and head == "plan":
+        return _plan(here, name, line)
     opened = open_stack(here, name, os.environ, Wish(look=True))
     if line.command != "run":
         return _run_doit(opened, line)

@@ -1,13 +1,15 @@
-"""The words that take a stack elsewhere, as they are typed: `bundle`."""
+"""The words that take a stack elsewhere, as they are typed: `bundle`, `deploy`, `rollback`, and `status target=…`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hsm_tasks import bundling, commands, report
+from hsm_tasks import bundling, commands, deploying, report, tables
+from hsm_tasks.core import targets
+from hsm_tasks.core.deploy import Change
 from hsm_tasks.core.errors import mistake
 from hsm_tasks.scene import Opened, Wish, open_stack
 from hsm_tasks.workspace import STATE, Workspace
@@ -23,6 +25,7 @@ class Asked:
     environ: Mapping[str, str]
     frozen: bool
     rest: tuple[str, ...]
+    target: str | None = None
 
     def opened(self, *, prod: bool) -> Opened:
         """The stack as it is, or with every service in prod."""
@@ -31,9 +34,11 @@ class Asked:
 
 
 def run(head: str, asked: Asked) -> int:
-    """Runs one of words.SHIPPING; the exit code."""
+    """Runs one of words.SHIPPING, or `plan` or `status` of a target; the exit code."""
+    words: dict[str, Callable[[Asked], int]] = {
+        "bundle": _bundle, "deploy": _deploy, "rollback": _rollback, "plan": _plan, "status": _status}
     with commands.holding(asked.here.root / STATE, f"doit {head}", report.say):
-        return _bundle(asked)
+        return words[head](asked)
 
 
 def _bundle(asked: Asked) -> int:
@@ -51,6 +56,84 @@ def _shown(made: Mapping[str, Any]) -> str:
     if "tar" in made:
         lines.append(f"{made['tar']}: sha256:{made['tar_sha256']}")
     return "\n".join(lines)
+
+
+# --- targets -----------------------------------------------------------------------------------------------------
+
+
+def _place(asked: Asked, opened: Opened) -> deploying.Place:
+    target = targets.pick(asked.target, {**asked.here.settings.targets, **opened.scene.stack.targets})
+    return deploying.place(World(opened, report.progress, report.say), target)
+
+
+def _ready(
+    asked: Asked, head: str, rest: Sequence[str], *more: str
+) -> tuple[deploying.Place, deploying.Shipment, bool]:
+    """Where to, what, and whether the answer is to be JSON."""
+    _, flags = _options(head, rest, (), ("--prod", *more))
+    opened = asked.opened(prod="--prod" in flags)
+    where = _place(asked, opened)
+    return where, deploying.shipment(where, bundling.pack(where.world)), "--json" in flags
+
+
+def _deploy(asked: Asked) -> int:
+    where, new, _ = _ready(asked, "deploy", asked.rest)
+    report.say(_changes(where, deploying.planned(where, new)))
+    deploying.deploy(where, new)
+    report.say(f"{where.target.name} runs {new.name}")
+    return 0
+
+
+def _plan(asked: Asked) -> int:
+    where, new, as_json = _ready(asked, "plan deploy", asked.rest[1:], "--json")
+    changed = deploying.planned(where, new)
+    rows = [{"service": one.service, "state": one.kind, "reasons": list(one.reasons)} for one in changed]
+    said = {"version": 1, "stack": asked.stack, "target": where.target.name, "services": rows}
+    print(json.dumps(said, indent=2, ensure_ascii=False) if as_json else _changes(where, changed))
+    return 0
+
+
+def _changes(where: deploying.Place, changed: Sequence[Change]) -> str:
+    todo = [one for one in changed if one.kind != "keep"]
+    head = f"{len(todo)} of {len(changed)} services change on {where.target.name} (project {where.project})"
+    rows = [(f"  {one.service}", one.kind, "; ".join(one.reasons)) for one in todo]
+    return "\n".join([head, *([tables.columns(rows)] if rows else [])])
+
+
+def _rollback(asked: Asked) -> int:
+    _options("rollback", asked.rest, (), ())
+    where = _place(asked, asked.opened(prod=False))
+    before = deploying.rollback(where)
+    report.say(f"{where.target.name} runs {before.name} again")
+    return 0
+
+
+def _status(asked: Asked) -> int:
+    _, flags = _options("status", asked.rest, (), ("--json",))
+    said = deploying.status(_place(asked, asked.opened(prod=False)))
+    print(json.dumps(said, indent=2, ensure_ascii=False) if "--json" in flags else _state(said))
+    return 0
+
+
+def _state(said: Mapping[str, Any]) -> str:
+    current, previous = _release(said["current"]), _release(said["previous"])
+    head = f"{said['stack']} on {said['target']} (project {said['project']}): {current}; before it: {previous}"
+    rows = [("SERVICE", "IMAGE", "CONTAINERS", "MEMORY", "CPU")]
+    for row in said["services"]:
+        image = (row["image"] or "").partition("@")
+        shown = f"{image[0]}@{image[2][7:19]}" if image[2] else "-"
+        for one in row["containers"] or [{"status": "-", "memory": None, "cpu": None}]:
+            rows.append((row["name"], shown, one["status"], one["memory"] or "", one["cpu"] or ""))
+    return f"{head}\n\n{tables.columns(rows)}"
+
+
+def _release(about: Mapping[str, Any] | None) -> str:
+    if about is None:
+        return "nothing"
+    return f"{(about['commit'] or 'no commit')[:10]}{' with changes' if about['changed'] else ''}"
+
+
+# --- options -----------------------------------------------------------------------------------------------------
 
 
 def _options(

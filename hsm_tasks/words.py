@@ -15,7 +15,7 @@ from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.errors import ConfigError, mistake
 
 SWITCHES = ("dev", "prod", "use", "unuse")
-SHIPPING = ("bundle",)  # they take the stack elsewhere
+SHIPPING = ("bundle", "deploy", "rollback")  # they take the stack elsewhere
 COMMANDS: Mapping[str, str] = {
     "sync": "clone, resolve, lock, render, merge and check: all that compose needs (the default)",
     "up": "up[:SERVICE]  sync, build what is stale, start, and wait until healthy",
@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "plan": "plan [WORDS…]  what would run and why, and the diff of the override, without doing it (--json)",
     "status": "services, modes, groups, pins, checkouts and containers (--json)",
     "bundle": "a folder that runs elsewhere with docker compose alone (--out DIR, --tar, --prod, --json)",
+    "deploy": "deploy target=NAME  bring the bundle to a target, or back what ran there if it does not get well (--prod)",
+    "rollback": "rollback target=NAME  bring back what ran there before the last deploy",
     "logs": "logs[:SERVICE]  the logs of the containers, as compose shows them (-f)",
     "sh": "sh:SERVICE  a shell in the container of a service",
     "compose": "compose ARGS…  docker compose with the right files and project (as `hsm compose`)",

@@ -21,7 +21,8 @@ _ORDER = ("name", "services", "networks", "volumes", "configs", "secrets")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """What a bundle was made of. `commit` None: the workspace is in no git repository; `changed`: it has changes that
-    are not committed. `local`: hsm.local.yaml of this machine had a part in it. `lock` is the SHA-256 of hsm.lock."""
+    are not committed. `local`: hsm.local.yaml of this machine had a part in it. `lock` is the SHA-256 of hsm.lock.
+    `oneshots` are services whose exit 0 is right."""
 
     stack: str
     hsm: str
@@ -29,6 +30,7 @@ class Origin:
     commit: str | None = None
     changed: bool = False
     local: bool = False
+    oneshots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ def manifest(bundle: Bundle, origin: Origin, files: Mapping[str, str], needs: It
         "changed": origin.changed,
         "local": origin.local,
         "lock": origin.lock,
+        "oneshots": list(origin.oneshots),
         "images": dict(sorted(bundle.images.items())),
         "files": dict(sorted(files.items())),
         "needs": [{"path": need.path, "kind": need.kind, "required": need.required} for need in needs],

@@ -1,0 +1,132 @@
+"""The machine of a target: its docker engine, through docker's own ways, and a folder of ours on its disk.
+
+Files go through a shell there (of ssh, or of this machine) as base64: it needs what every machine has: sh, base64 and tar.
+"""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsm_tasks.core.deploy import Seen
+from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.targets import Ssh, Target, ssh
+from hsm_tasks.effects import process
+from hsm_tasks.effects.process import Done
+
+_LABEL = "com.docker.compose"
+_TIMEOUT = 120.0
+_SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`env` makes docker talk to its engine. `ssh` None: its disk is ours. `disk` False: nobody reaches its disk."""
+
+    name: str
+    env: Mapping[str, str]
+    ssh: Ssh | None = None
+    disk: bool = True
+
+    # --- its disk ------------------------------------------------------------------------------------------------
+
+    def shell(self, script: str, *, text_in: str | None = None, ok: tuple[int, ...] = (0,)) -> Done:
+        """A script of sh, on that machine."""
+        argv: tuple[str, ...] = ("sh", "-c", script)
+        if self.ssh:
+            user = ("-l", self.ssh.user) if self.ssh.user else ()
+            port = ("-p", self.ssh.port) if self.ssh.port else ()
+            argv = (*_SSH, *user, *port, "--", self.ssh.host, script)
+        explain = f"the target {self.name} can not be used" if self.ssh else "a folder of this machine can not be used"
+        hint = "try it by hand: ssh must get there without a password" if self.ssh else ""
+        return process.run(*argv, text_in=text_in, timeout=_TIMEOUT, explain=explain, hint=hint, ok=ok)
+
+    def folder(self, directory: str | None, project: str) -> str:
+        """Our folder there, as an absolute path; it is made."""
+        wanted = shlex.quote(directory) if directory else f'"$HOME"/.local/share/hsm/{project}'
+        return self.shell(f"umask 077; mkdir -p {wanted}/files && cd {wanted} && pwd -P").out.strip()
+
+    def write(self, path: str, data: bytes, mode: int) -> None:
+        """Puts a file in place in one move."""
+        place, beside = shlex.quote(path), shlex.quote(f"{path}.hsm-new")
+        parent = shlex.quote(str(Path(path).parent))
+        steps = (f"mkdir -p {parent}", f"base64 -d > {beside}", f"chmod {mode:o} {beside}", f"mv -f {beside} {place}")
+        script = f"umask 022; {' && '.join(steps)}"
+        self.shell(script, text_in=base64.b64encode(data).decode())
+
+    def read(self, path: str) -> bytes | None:
+        """A file; None where there is none."""
+        place = shlex.quote(path)
+        done = self.shell(f"test -f {place} || exit 3; base64 {place}", ok=(0, 3))
+        return base64.b64decode(done.out) if done.code == 0 else None
+
+    def unpack(self, tar: bytes, folder: str) -> None:
+        """Puts the files of a tar below a folder; what else is there stays."""
+        place = shlex.quote(folder)
+        script = f"umask 022; mkdir -p {place} && base64 -d | tar -x -f - -C {place}"
+        self.shell(script, text_in=base64.b64encode(tar).decode())
+
+    def has(self, path: str) -> bool:
+        """Whether a path is there."""
+        return self.shell(f"test -e {shlex.quote(path)}", ok=(0, 1)).code == 0
+
+    # --- its engine ----------------------------------------------------------------------------------------------
+
+    def docker(self, *words: str, explain: str = "", text_in: str | None = None, at: Path | None = None) -> str:
+        """`docker WORDS` there; what it says on stdout."""
+        said = explain or f"the engine of {self.name} said no"
+        return process.run("docker", *words, cwd=at, env=self.env, text_in=text_in, timeout=_TIMEOUT, explain=said).out
+
+    def stream(self, *words: str, at: Path, on_line: Callable[[str], None], explain: str) -> None:
+        """`docker WORDS` there, its lines as they come. Local files are read in the folder `at`."""
+        process.stream("docker", *words, cwd=at, env=self.env, on_line=on_line, explain=explain)
+
+    def containers(self, project: str) -> tuple[Seen, ...]:
+        """The containers of a compose project; those of `compose run` apart."""
+        form = "\t".join(f"{{{{{field}}}}}" for field in (
+            f'.Label "{_LABEL}.service"', ".ID", ".State", ".Status", f'.Label "{_LABEL}.oneoff"'))
+        asked = ("ps", "--all", "--no-trunc", "--filter", f"label={_LABEL}.project={project}")
+        lines = (line.split("\t") for line in self.docker(*asked, "--format", form).splitlines())
+        return tuple(Seen(*line[:4]) for line in lines if line[0] and line[4].lower() != "true")
+
+    def restarts(self, seen: tuple[Seen, ...]) -> tuple[str, ...]:
+        """How often each of them has been started anew: the same twice means that it stays up."""
+        if not seen:
+            return ()
+        form = "{{.Id}} {{.RestartCount}}"
+        return tuple(self.docker("inspect", "--format", form, *(one.id for one in seen)).splitlines())
+
+    def last_words(self, container: str) -> str:
+        """What a container wrote last."""
+        argv = ("docker", "logs", "--tail", "20", container)
+        done = process.run(*argv, env=self.env, timeout=_TIMEOUT, ok=(0, 1))
+        return done.out + done.err
+
+    def stats(self, containers: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+        """container → (memory used / limit, cpu), of those that run."""
+        if not containers:
+            return {}
+        form = "{{.ID}}\t{{.MemUsage}}\t{{.CPUPerc}}"
+        asked = self.docker("stats", "--no-stream", "--no-trunc", "--format", form, *containers)
+        rows = (line.split("\t") for line in asked.splitlines())
+        return {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
+
+
+def machine(target: Target) -> Machine:
+    """The machine of a target; a context is asked where it leads."""
+    if target.host:
+        return Machine(target.name, {"DOCKER_HOST": target.host}, ssh(target.host))
+    env = {"DOCKER_HOST": "", "DOCKER_CONTEXT": target.context or ""}
+    form = "{{.Endpoints.docker.Host}}"
+    done = process.run("docker", "context", "inspect", "--format", form, target.context or "", timeout=_TIMEOUT,
+                       explain=f"the target {target.name} names a docker context", hint="docker context ls")
+    where = done.out.strip()
+    if where.startswith("ssh://"):
+        found = ssh(where)
+        if found is None:
+            raise HsmError(f"the context {target.context} leads to {where}, which is not ssh://[USER@]HOST[:PORT]")
+        return Machine(target.name, env, found)
+    return Machine(target.name, env, disk=where.startswith(("unix://", "npipe://")))
