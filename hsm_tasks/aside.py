@@ -18,13 +18,14 @@ COMPLETE = "_complete"  # asked by the completion scripts, of nobody else
 
 def answer(argv: Sequence[str]) -> int | None:
     """The exit code of one of these commands; None where the command line is about something else."""
-    words = [word for word in argv if word.startswith("-") or "=" not in word] if argv[:1] != [COMPLETE] else list(argv)
-    if not words or words[0] not in _ANSWERS:
+    variables = [word for word in argv if "=" in word and not word.startswith("-")] if argv[:1] != [COMPLETE] else []
+    first = next((word for word in argv if word not in variables), "")
+    if first not in _ANSWERS:
         return None
-    if words[0] == "doctor":
-        stack = next((word.removeprefix("stack=") for word in argv if word.startswith("stack=")), None)
-        return _doctor(words[1:], stack)
-    return _ANSWERS[words[0]](words[1:])
+    rest = list(argv[argv.index(first) + 1 :])
+    if first == "doctor":
+        rest = [*(word for word in variables if word.startswith("stack=")), *(w for w in rest if w not in variables)]
+    return _ANSWERS[first](rest)
 
 
 def _init(words: Sequence[str]) -> int:
@@ -44,14 +45,39 @@ def _schema(words: Sequence[str]) -> int:
     return 0
 
 
-def _doctor(words: Sequence[str], stack: str | None) -> int:
+def _explain(words: Sequence[str]) -> int:
+    from hsm_tasks import explain
+
+    print(explain.explain(" ".join(words)) if words else explain.overview())
+    return 0
+
+
+def _completion(words: Sequence[str]) -> int:
+    from hsm_tasks.completion import SCRIPTS
+
+    if len(words) != 1 or words[0] not in SCRIPTS:
+        asked = f'there is no completion for "{" ".join(words)}"' if words else '"completion" needs a shell'
+        raise mistake(asked, f"one of: {', '.join(SCRIPTS)}")
+    print(SCRIPTS[words[0]], end="")
+    return 0
+
+
+def _complete(words: Sequence[str]) -> int:
+    from hsm_tasks.completion import complete
+
+    print(complete(words, Path.cwd(), os.environ), end="")
+    return 0
+
+
+def _doctor(words: Sequence[str]) -> int:
     from hsm_tasks import doctor
 
-    unknown = [word for word in words if word != "--json"]
+    stack = next((word.removeprefix("stack=") for word in words if word.startswith("stack=")), None)
+    unknown = [word for word in words if word != "--json" and not word.startswith("stack=")]
     if unknown:
         raise mistake(f'doctor does not know "{unknown[0]}"', "it takes --json, and stack=NAME for one stack alone")
     checks = doctor.gather(Path.cwd(), stack, os.environ)
-    text = json.dumps(doctor.as_json(checks), indent=2) if words else doctor.as_text(checks)
+    text = json.dumps(doctor.as_json(checks), indent=2) if "--json" in words else doctor.as_text(checks)
     print(report.clean(text))
     return 0 if doctor.healthy(checks) else 1
 
@@ -59,5 +85,8 @@ def _doctor(words: Sequence[str], stack: str | None) -> int:
 _ANSWERS: dict[str, Callable[[Sequence[str]], int]] = {
     "init": _init,
     "schema": _schema,
-    "doctor": lambda words: _doctor(words, None),
+    "explain": _explain,
+    "completion": _completion,
+    COMPLETE: _complete,
+    "doctor": _doctor,
 }

@@ -37,7 +37,13 @@ COMMANDS: Mapping[str, str] = {
     "sh": "sh:SERVICE  a shell in the container of a service",
     "compose": "compose ARGS…  docker compose with the right files and project (as `hsm compose`)",
     "stacks": "the stacks of the workspace (--json)",
+    "doctor": "whether this machine has what the stacks need, and what to do where it has not (--json)",
+    "init": "init [FILE…]  a first hsm.yaml of the compose files that are here (only as `hsm init`)",
+    "schema": "schema [local]  the JSON Schema of hsm.yaml, or of hsm.local.yaml, for editors",
+    "explain": "explain [CODE]  what a message means, and what to do",
+    "completion": "completion SHELL  the script that completes hsm's words: bash, zsh or fish",
 }
+ASIDE = ("doctor", "init", "schema", "explain", "completion")  # not about one stack that works
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
 ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "update", "render", "resolve")
 
