@@ -47,6 +47,7 @@ class Names:
     options: tuple[str, ...] = ()
     many: tuple[str, ...] = ()
     checkouts: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 def complete(words: Sequence[str], folder: Path, environ: Mapping[str, str]) -> str:
@@ -62,12 +63,15 @@ def candidates(words: Sequence[str], names: Names) -> Iterator[tuple[str, str]]:
     first = next((word.partition(":")[0] for word in before if "=" not in word), "")
     if current.startswith("stack="):
         yield from ((f"stack={name}", "") for name in names.stacks)
+    elif current.startswith("target="):
+        yield from ((f"target={name}", "") for name in names.targets)
     elif current.startswith("frozen="):
         yield from (("frozen=yes", "fail if hsm.lock would change"), ("frozen=no", ""))
     elif first in _AFTER:
         yield from _AFTER[first](names)
     elif current.startswith("-"):
-        yield from {**_OPTIONS, **({"--json": ""} if first in _JSON else {}), **(_LOGS if first == "logs" else {})}.items()
+        more = {"--json": ""} if first in _JSON else _LOGS if first == "logs" else {}
+        yield from {**_OPTIONS, **more}.items()
     elif colon:
         yield from ((f"{head}:{name}", "") for name in _about(head, names))
     else:
@@ -81,7 +85,7 @@ def _heads(names: Names) -> Iterator[tuple[str, str]]:
             yield head, said if gap else text
         if any(_about(head, names)):
             yield f"{head}:", said if gap else usage
-    yield from (("stack=", "which stack"), ("frozen=", "whether hsm.lock must not change"))
+    yield from (("stack=", "which stack"), ("target=", "where to"), ("frozen=", "whether hsm.lock must not change"))
 
 
 def _about(head: str, names: Names) -> Iterable[str]:
@@ -136,7 +140,8 @@ def _of_stack(here: Workspace, name: str, environ: Mapping[str, str]) -> Names:
     base = _cached(here, name) or _written(here, name, stack, environ)
     groups = stack.groups.values()
     services = {*base, *stack.services}
-    dev = {service.name for service in stack.services.values() if service.repository or service.dev.build is not None}
+    own = stack.services.values()
+    dev = {service.name for service in own if service.repository or service.dev.build or service.mode == "dev"}
     return Names(
         stacks=tuple(here.stacks),
         services=tuple(sorted(services)),
@@ -144,14 +149,15 @@ def _of_stack(here: Workspace, name: str, environ: Mapping[str, str]) -> Names:
         aliases=tuple(sorted(group.alias for group in groups if group.alias)),
         options=tuple(sorted(option for group in groups for option in group.names)),
         many=tuple(sorted(option for group in groups if group.strategy == "M-of-N" for option in group.names)),
-        checkouts=tuple(sorted({s.repository.name for s in stack.services.values() if s.repository})),
+        checkouts=tuple(sorted({service.repository.name for service in own if service.repository})),
+        targets=tuple(sorted(here.settings.targets)),
     )
 
 
 def _cached(here: Workspace, name: str) -> Mapping[str, Any]:
     """The services of the base as compose read it last."""
     with contextlib.suppress(HsmError, msgspec.MsgspecError):
-        text = files.read_if_there(here.root / STATE / name / "base.json") or ""
+        text = files.read_own(here.root / STATE / name / "base.json") or ""
         tree = msgspec.json.decode(text.partition("\n")[2] or "{}", type=dict[str, Any])
         return tree.get("services") or {}
     return {}
@@ -165,7 +171,8 @@ def _written(here: Workspace, name: str, stack: Stack, environ: Mapping[str, str
         for path in compose.base_files(folder, stack.compose, stack.compose_is_list, environ):
             tree, _ = read(files.read(path), str(path))
             services = tree.get("services") if isinstance(tree, Mapping) else None
-            found |= {key: keys or {} for key, keys in (services or {}).items()} if isinstance(services, Mapping) else {}
+            named = services.items() if isinstance(services, Mapping) else ()
+            found |= {key: keys or {} for key, keys in named}
     return found
 
 

@@ -39,7 +39,7 @@ def explain(words: str) -> str:
     if not found and re.fullmatch(r"H?\d+", code):
         raise mistake(f'there is no "{words}"', f"the codes are {', '.join(codes.CODES)}")
     if not found:
-        raise mistake(f'there is no "{words}" among the messages of hsm', "`hsm explain` lists the kinds that there are")
+        raise mistake(f'there is no "{words}" among the messages of hsm', "`hsm explain` lists the kinds")
     return "\n".join(map(section, found)).rstrip()
 
 

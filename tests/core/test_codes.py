@@ -56,7 +56,7 @@ def _spelled(node: ast.AST | None) -> Iterator[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
         yield node.value
     elif isinstance(node, ast.JoinedStr):
-        yield "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
     elif isinstance(node, ast.IfExp):
         yield from (*_spelled(node.body), *_spelled(node.orelse))
 
