@@ -80,8 +80,9 @@ def _moved(step: Clone, directory: Path, world: World) -> str:
         raise HsmError(f"{step.directory} is a checkout of {mask(state.remote)}, not of {step.repository.url}", hint)
     if step.locked is None and not step.move:
         return git.fetch_commit(directory, url=url, ref=ref)
+    submodules = step.repository.submodules
     moved = git.advance(
-        directory, url=url, ref=ref, commit=step.locked, submodules=step.repository.submodules
+        directory, url=url, ref=ref, commit=step.locked, submodules=submodules, back=step.frozen
     )
     if moved.kind == "kept":
         if step.frozen:

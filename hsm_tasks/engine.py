@@ -78,7 +78,10 @@ def run(argv: Sequence[str], tasks: Sequence[Step], **session: Unpack[Session]) 
     finally:
         loader.records.backend.dump()
         gc.unfreeze()
-        (gc.enable if collecting else gc.disable)()
+        if collecting:
+            gc.enable()
+        else:
+            gc.disable()
     if loader.crash is not None:
         raise loader.crash
     if code == 0 and loader.fresh is not None:

@@ -127,10 +127,14 @@ def advance(
     ref: str,
     commit: str | None = None,
     submodules: bool = False,
+    back: bool = False,
     progress: Progress = quiet,
     stall: float | None = None,
 ) -> Advance:
-    """Move a checkout to where the server has `ref` now (or to the locked commit), if no work is in the way."""
+    """Move a checkout to where the server has `ref` now (or to the locked commit), if no work is in the way.
+
+    `back`: a branch may also go back to the locked commit, where all that it leaves behind is on the server's branch.
+    """
     server = gitrefs.server(url, ref, commit, progress, stall)
     here = _checkout(directory)
     place = _locked(directory, server, ref, commit) if commit else gitrefs.newest(directory, server, ref)
@@ -138,7 +142,11 @@ def advance(
         if submodules and not here.changed and _missing_submodules(directory):
             _update_submodules(directory, server)
         return Advance("current", place.commit, here.commit)
-    reason = _in_the_way(directory, here, place, ref) or _move(directory, place, progress)
+    reason = _in_the_way(directory, here, place, ref)
+    if reason and back and _published(directory, here, place):
+        reason = _step_back(directory, place)
+    else:
+        reason = reason or _move(directory, place, progress)
     if reason:
         return Advance("kept", place.commit, here.commit, reason)
     if submodules:
@@ -178,6 +186,21 @@ def _move(directory: Path, place: Place, progress: Progress) -> str:
     how = ("merge", "--quiet", "--progress", "--ff-only") if place.branch else ("checkout", "--quiet", "--detach")
     arguments = ("-C", str(directory), *how, place.commit)
     done = talk(arguments, environment(directory, hooks=True), progress=progress)
+    return "; ".join(line.strip() for line in done.err.splitlines()) or "git refuses" if done.code else ""
+
+
+def _published(directory: Path, here: CheckoutState, place: Place) -> bool:
+    """Whether a clean checkout of the right branch is ahead by nothing but commits that the server's branches have."""
+    if here.unfinished or place.branch is None or here.branch != place.branch:
+        return False
+    behind = ask("merge-base", "--is-ancestor", place.commit, "HEAD", at=directory)
+    theirs = ask("for-each-ref", "--contains", "HEAD", "--count=1", "refs/remotes/origin", "refs/hsm", at=directory)
+    return behind.code == 0 and bool(theirs.out)
+
+
+def _step_back(directory: Path, place: Place) -> str:
+    """Set a branch back; git refuses where a file would be overwritten. The server's branch keeps what was left."""
+    done = ask("checkout", "--quiet", "-B", str(place.branch), place.commit, at=directory)
     return "; ".join(line.strip() for line in done.err.splitlines()) or "git refuses" if done.code else ""
 
 

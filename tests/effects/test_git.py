@@ -945,3 +945,34 @@ def test_the_test_server_serves_as_a_program(server: GitServer, api: Path) -> No
         (Path.home() / ".git-credentials").write_text(address.replace("//", "//ada:pass@") + "\n")
         assert git.remote_commit(f"{address}api", "main") == head(api)
         program.terminate()
+
+
+# back to a locked commit
+
+
+def test_a_branch_goes_back_where_the_server_has_all_that_it_leaves(url: str, api: Path, checkout: Path) -> None:
+    first = head(api)
+    commit(api, {"a.txt": "3\n"})
+    second = head(api)
+    git.advance(checkout, url=url, ref="main")
+    (checkout / "mine.txt").write_text("untracked\n")
+    assert git.advance(checkout, url=url, ref="main", commit=first).kind == "kept"
+    assert git.advance(checkout, url=url, ref="main", commit=first, back=True).kind == "moved"
+    assert head(checkout) == first
+    assert head(checkout, "origin/main") == second
+    assert git.state(checkout).branch == "main"
+    assert (checkout / "mine.txt").read_text() == "untracked\n"
+
+
+def test_a_branch_does_not_go_back_over_work(url: str, api: Path, checkout: Path) -> None:
+    first = head(api)
+    commit(api, {"a.txt": "3\n"})
+    git.advance(checkout, url=url, ref="main")
+    published = head(checkout)
+    (checkout / "a.txt").write_text("mine\n")
+    assert git.advance(checkout, url=url, ref="main", commit=first, back=True).kind == "kept"
+    plain_git(checkout, "commit", "--quiet", "--all", "--message", "mine")
+    assert git.advance(checkout, url=url, ref="main", commit=first, back=True).kind == "kept"
+    plain_git(checkout, "checkout", "--quiet", "-b", "other", published)
+    assert git.advance(checkout, url=url, ref="main", commit=first, back=True).kind == "kept"
+    assert git.state(checkout).branch == "other"
