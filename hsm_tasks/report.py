@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Protocol
 
+from hsm_tasks.core import codes
 from hsm_tasks.core.errors import ConfigError, HsmError, mask
 from hsm_tasks.shortcut import all_fresh, duration
 
@@ -40,8 +41,14 @@ class Fail(Protocol):
 def explain(error: BaseException) -> str:
     """The words for an error: message and hint of ours, else a traceback and where to report it. Secrets are masked."""
     if isinstance(error, HsmError):
-        return clean(str(error))
+        return with_codes(clean(str(error)))
     return clean("".join(traceback.format_exception(error)).rstrip() + f"\n{BUG}")
+
+
+def with_codes(text: str) -> str:
+    """On a terminal, where a person reads: which page explains what is said."""
+    found = codes.mentioned(text) if sys.stderr.isatty() else ()
+    return f"{text}\n  see: hsm explain {' '.join(found[:3])}" if found else text
 
 
 def exit_code(error: BaseException) -> int:
@@ -274,7 +281,7 @@ class Reporter:
         trace = "".join(fail.traceback)
         if trace:
             return self.masked(f"{trace.rstrip()}\n{BUG}")
-        return self.masked(fail.message.removeprefix("ERROR: ").rstrip())
+        return with_codes(self.masked(fail.message.removeprefix("ERROR: ").rstrip()))
 
     def _stopped_by(self, task: Any) -> str:
         """The steps that need this one, directly or not: the first few of them."""

@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, str] = {
     "completion": "completion SHELL  the script that completes hsm's words: bash, zsh or fish",
 }
 ASIDE = ("doctor", "init", "schema", "explain", "completion")  # not about one stack that works
+ALONE = (*ASIDE, *SHIPPING, "plan", "status", "stacks", "logs", "compose")  # questions: nothing else on their line
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
 ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "update", "render", "resolve")
 
@@ -92,6 +93,8 @@ def resolve(words: Sequence[Word], tasks: Iterable[str], chosen: Chosen) -> list
 
 def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
     text = str(word)
+    if word.head in ALONE:
+        raise mistake(f'"{text}" stands alone: it can not follow other words', f"ask it by itself: hsm {text}")
     if not word.name and word.head in NEEDS_NAME:
         raise bare(word, [name.partition(":")[2] for name in known if name.startswith(f"{word.head}:")])
     if text in known:
@@ -104,6 +107,17 @@ def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
             return [f"{word.head}:{service}"]
     matching = [name for name in known if fnmatchcase(name, text)] if set(text) & set("*?[") else []
     if not matching:
-        same = [name for name in known if name.startswith(f"{word.head}:")] if word.name else []
-        raise there_are(text, same or [name for name in known if ":" not in name and not name.startswith("_")])
+        raise _unknown(word, known)
     return matching
+
+
+def _unknown(word: Word, known: tuple[str, ...]) -> ConfigError:
+    """Of a step or a command that there is not: who has the right head is told the names, who has not, the heads."""
+    same = [name for name in known if name.startswith(f"{word.head}:")] if word.name else []
+    if same:
+        return there_are(str(word), same)
+    heads = [*ASIDE, *(name for name in known if ":" not in name and not name.startswith("_"))]
+    near = difflib.get_close_matches(word.head, heads, n=1) if word.name else []
+    if near and f"{near[0]}:{word.name}" in known:
+        return mistake(f'there is no "{word}"', f"did you mean {near[0]}:{word.name}?")
+    return there_are(str(word) if not word.name else word.head, heads)
