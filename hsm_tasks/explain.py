@@ -34,9 +34,10 @@ def overview() -> str:
 
 def explain(words: str) -> str:
     """The sections that a code, or a message as it was shown, is about."""
-    code = words.strip().strip("[]").upper()
-    found = (code,) if code in codes.CODES else codes.mentioned(words)
-    if not found and re.fullmatch(r"H?\d+", code):
+    asked = [word.strip("[],").upper() for word in words.split()]
+    known = all(word in codes.CODES for word in asked)
+    found = tuple(asked) if known else codes.mentioned(words)
+    if not found and all(re.fullmatch(r"H?\d+", word) for word in asked):
         raise mistake(f'there is no "{words}"', f"the codes are {', '.join(codes.CODES)}")
     if not found:
         raise mistake(f'there is no "{words}" among the messages of hsm', "`hsm explain` lists the kinds")
