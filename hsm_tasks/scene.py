@@ -154,7 +154,7 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
         texts, stack = _with_local(texts, wish.local(texts, stack, base), workspace.stacks[name])
     chosen = _chosen(stack, base, texts.sources if wish.local else texts.all)
     names = wish.move if not wish.everything else frozenset(chosen.forms)
-    committed_choice, _ = choose.choose(committed, base)
+    committed_choice = chosen if committed is stack else choose.choose(committed, base)[0]
     images, said_of_images = _image_values((stack, committed), reading)
     scene = plan.Scene(
         stack=stack,
@@ -212,7 +212,8 @@ def _chosen(stack: Stack, base: Base, sources: Sequence[Source]) -> choose.Chose
 
 def _image_values(stacks: tuple[Stack, Stack], reading: Reading) -> tuple[dict[str, str], Cached | None]:
     """Every image reference that any mode of any service may want."""
-    named = (form.image for stack in stacks for form in plan.named_images(stack, reading.base))
+    different = stacks[:1] if stacks[0] is stacks[1] else stacks
+    named = (form.image for stack in different for form in plan.named_images(stack, reading.base))
     return image_values(frozenset(image for image in named if image), reading)
 
 
