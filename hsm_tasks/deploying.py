@@ -6,116 +6,29 @@ with the files that containers mount in `files/`. So any machine may deploy, and
 
 from __future__ import annotations
 
-import io
 import posixpath
 import shlex
 import shutil
-import tarfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from hsm_tasks.bundling import Packed
+from hsm_tasks import swarming
 from hsm_tasks.core.bundle import AROUND
-from hsm_tasks.core.deploy import Change, Release, Seen, Verdict, changes, judge, located
+from hsm_tasks.core.deploy import Change, Seen, Verdict, changes, judge, located, sources
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.core.manifest import COMPOSE, MANIFEST
-from hsm_tasks.core.targets import Target
+from hsm_tasks.core.manifest import COMPOSE
 from hsm_tasks.core.yamltext import dump
-from hsm_tasks.effects import composebundle, files, machine, parcel
-from hsm_tasks.effects.machine import Machine
+from hsm_tasks.effects import parcel
 from hsm_tasks.effects.parcel import Entry
-from hsm_tasks.scene import Opened
-from hsm_tasks.world import World
+from hsm_tasks.places import CURRENT, NEXT, PREVIOUS, Place, Shipment, kept, place, shipment
 
-CURRENT, PREVIOUS, NEXT = "current.tar", "previous.tar", "next.tar"
+__all__ = ["Place", "Shipment", "deploy", "place", "planned", "rollback", "shipment", "status"]
+
 HERE = "deploy.yaml"  # the bundle's model with the paths of the target
 LOOK, STEADY = 1.0, 3.0  # seconds between two looks, and that containers must stay as they are
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A stack on a target: our folder there, the compose project, and a folder here to work in."""
-
-    target: Target
-    machine: Machine
-    directory: str
-    project: str
-    work: Path
-    world: World
-
-    @property
-    def opened(self) -> Opened:
-        """The stack."""
-        return self.world.opened
-
-    def say(self, words: str) -> None:
-        """A line of progress."""
-        self.world.progress(f"deploy:{self.target.name}", words)
-
-
-@dataclass(frozen=True, slots=True)
-class Shipment:
-    """A bundle on its way: unpacked here in `folder`, as tar, and as what it says of itself."""
-
-    tar: bytes
-    folder: Path
-    release: Release
-    manifest: dict[str, Any]
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The services that a plain `up` starts."""
-        return tuple(name for name, keys in self.release.model["services"].items() if not keys.get("profiles"))
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        commit = str(self.manifest.get("commit") or "no commit")[:10]
-        return f"{commit}{' with changes' if self.manifest.get('changed') else ''}"
-
-
-def place(world: World, target: Target) -> Place:
-    """Where a stack is, or will be, on a target. It asks the machine, and makes our folder there."""
-    reached = machine.machine(target)
-    project = target.project or world.opened.scene.project
-    work = world.opened.state / "targets" / target.name
-    work.mkdir(parents=True, exist_ok=True)
-    kept = target.directory
-    if reached.ssh is None and kept is None:
-        kept = str((work / "place").resolve())
-    return Place(target, reached, reached.folder(kept, project), project, work, world)
-
-
-# --- bundles -----------------------------------------------------------------------------------------------------
-
-
-def shipment(where: Place, packed: Packed) -> Shipment:
-    """A bundle that was just made."""
-    path = where.work / NEXT
-    parcel.tar(path, packed.entries, ".")
-    return _unpacked(where, path.read_bytes(), "next")
-
-
-def kept(where: Place, name: str) -> Shipment | None:
-    """A bundle that is kept on the target; None where there is none."""
-    data = where.machine.read(f"{where.directory}/{name}")
-    return _unpacked(where, data, name.partition(".")[0]) if data is not None else None
-
-
-def _unpacked(where: Place, data: bytes, name: str) -> Shipment:
-    folder = where.work / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        tar.extractall(folder, filter="data")
-    said = msgspec.json.decode(files.read(folder / MANIFEST))
-    model = composebundle.rendered([folder / COMPOSE], folder, "services: {}\n")
-    return Shipment(data, folder, Release(model, said["files"]), said)
 
 
 def planned(where: Place, new: Shipment) -> tuple[Change, ...]:
@@ -129,11 +42,11 @@ def planned(where: Place, new: Shipment) -> tuple[Change, ...]:
 
 def deploy(where: Place, new: Shipment) -> None:
     """Brings a bundle to a target. HsmError where it does not get well; then what ran before runs again."""
-    start = _starter(where)
     old = kept(where, CURRENT)
     _transfer(where, new)
+    start = _prepared(where, new)
     try:
-        start(where, new)
+        start()
     except HsmError as error:
         raise _taken_back(where, old, error) from error
     _settle(where)
@@ -148,10 +61,16 @@ def rollback(where: Place) -> Shipment:
     return before
 
 
-def _starter(where: Place) -> Callable[[Place, Shipment], None]:
+def _prepared(where: Place, new: Shipment) -> Callable[[], None]:
+    """All that can go wrong before anything changes: what the target refuses, images that can not be had. The answer
+    updates, and waits until all is well; HsmError with the last words of what is not."""
     if where.target.swarm:
-        raise HsmError("a swarm can not be deployed to yet")
-    return _start
+        return partial(swarming.start, where, new, swarming.stack(where, new))
+    model = located(new.release.model, posixpath.join(where.directory, "files"), new.release.digests)
+    (new.folder / HERE).write_text(dump(model), encoding="utf-8")
+    where.say("pulling images")
+    _compose(where, new.folder, "pull", "--quiet", "--policy", "missing")
+    return partial(_start, where, new)
 
 
 def _settle(where: Place) -> None:
@@ -165,12 +84,15 @@ def _taken_back(where: Place, old: Shipment | None, error: HsmError) -> HsmError
     """Starts what ran before, or nothing; the answer tells both stories."""
     if old is None:
         where.say("nothing ran before: taking it down")
-        _compose(where, where.work / "next", "down", "--remove-orphans")
+        if where.target.swarm:
+            swarming.remove(where)
+        else:
+            _compose(where, where.work / "next", "down", "--remove-orphans")
         return HsmError(f"{error.message}\nnothing ran there before, so its containers are removed again", error.hint)
     where.say(f"going back to {old.name}")
     try:
         _send_files(where, old)
-        _starter(where)(where, old)
+        _prepared(where, old)()
     except HsmError as second:
         return HsmError(f"{error.message}\nand what ran before ({old.name}) does not come back: {second.message}")
     return HsmError(f"{error.message}\nrolled back: {old.name} runs again", error.hint)
@@ -190,6 +112,8 @@ def _send_files(where: Place, new: Shipment) -> None:
     mounted = [parcel.entry(path, new.folder / path) for path in sorted(new.release.digests)
                if path != COMPOSE and (new.folder / path).is_file()]
     needed = [entry for need in new.manifest["needs"] for entry in _needed(where, new, need)]
+    if where.target.swarm:
+        return  # it carries configs and secrets itself
     if not where.machine.disk and any(_binds(new)):
         raise HsmError(f"{where.target.name} is an engine whose disk nobody reaches, and the stack mounts files",
                        'name it by ssh (host = "ssh://…"), or use a swarm, which carries configs and secrets itself')
@@ -200,8 +124,6 @@ def _send_files(where: Place, new: Shipment) -> None:
 
 
 def _binds(new: Shipment) -> list[str]:
-    from hsm_tasks.core.deploy import sources
-
     model = new.release.model
     return [path for keys in model["services"].values() for path in sources(keys, model)]
 
@@ -213,11 +135,11 @@ def _needed(where: Place, new: Shipment, need: dict[str, Any]) -> list[Entry]:
     source = root / path.removeprefix(f"{AROUND}/") if path.startswith(f"{AROUND}/") else base / path
     there = f"{where.directory}/files/{path}"
     if source.is_file():
-        if need["kind"] == "env":
+        if need["kind"] == "env" or where.target.swarm:
             (new.folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, new.folder / path)
         return [parcel.entry(path, source)]
-    if need["kind"] == "env" and (data := where.machine.read(there)) is not None:
+    if (need["kind"] == "env" or where.target.swarm) and (data := where.machine.read(there)) is not None:
         (new.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (new.folder / path).write_bytes(data)
     elif need["required"] and not where.machine.has(there):
@@ -230,12 +152,6 @@ def _needed(where: Place, new: Shipment, need: dict[str, Any]) -> list[Entry]:
 
 
 def _start(where: Place, new: Shipment) -> None:
-    """Pulls, updates, and waits until all is well; HsmError with the last words of what is not."""
-    directory = posixpath.join(where.directory, "files")
-    model = located(new.release.model, directory, new.release.digests)
-    (new.folder / HERE).write_text(dump(model), encoding="utf-8")
-    where.say("pulling images")
-    _compose(where, new.folder, "pull", "--quiet", "--policy", "missing")
     where.say("updating")
     _compose(where, new.folder, "up", "-d", "--no-build", "--remove-orphans")
     _wait(where, new)
@@ -284,8 +200,8 @@ def _late(where: Place, seen: tuple[Seen, ...], verdict: Verdict) -> str:
 def status(where: Place) -> dict[str, Any]:
     """What runs on a target, beside what was deployed: plain values, for people and for JSON."""
     now, before = kept(where, CURRENT), kept(where, PREVIOUS)
-    seen = where.machine.containers(where.project)
-    used = where.machine.stats(tuple(one.id for one in seen if one.state == "running"))
+    seen = swarming.seen(where) if where.target.swarm else where.machine.containers(where.project)
+    used = {} if where.target.swarm else where.machine.stats(tuple(one.id for one in seen if one.state == "running"))
     names = sorted({*(now.wanted if now else ()), *(one.service for one in seen)})
     return {
         "version": 1,

@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "plan [WORDS…]  what would run and why, and the diff of the override, without doing it (--json)",
     "status": "services, modes, groups, pins, checkouts and containers (--json)",
     "bundle": "a folder that runs elsewhere with docker compose alone (--out DIR, --tar, --prod, --json)",
-    "deploy": "deploy target=NAME  bring the bundle to a target, or back what ran there if it does not get well (--prod)",
+    "deploy": "deploy target=NAME  bring the bundle to a target; back goes what does not get well (--prod)",
     "rollback": "rollback target=NAME  bring back what ran there before the last deploy",
     "logs": "logs[:SERVICE]  the logs of the containers, as compose shows them (-f)",
     "sh": "sh:SERVICE  a shell in the container of a service",

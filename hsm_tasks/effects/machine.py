@@ -1,6 +1,6 @@
 """The machine of a target: its docker engine, through docker's own ways, and a folder of ours on its disk.
 
-Files go through a shell there (of ssh, or of this machine) as base64: it needs what every machine has: sh, base64 and tar.
+Files go through a shell there (of ssh, or of this machine) as base64: it needs sh, base64 and tar.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Machine:
         """Puts a file in place in one move."""
         place, beside = shlex.quote(path), shlex.quote(f"{path}.hsm-new")
         parent = shlex.quote(str(Path(path).parent))
-        steps = (f"mkdir -p {parent}", f"base64 -d > {beside}", f"chmod {mode:o} {beside}", f"mv -f {beside} {place}")
+        steps = (f"mkdir -p {parent}", f"base64 -d >{beside}", f"chmod {mode:o} {beside}", f"mv -f {beside} {place}")
         script = f"umask 022; {' && '.join(steps)}"
         self.shell(script, text_in=base64.b64encode(data).decode())
 

@@ -256,7 +256,9 @@ def as_another(folder: Path, home: Path, *command: str) -> str:
     groups = [socket.stat().st_gid] if socket.exists() else []
     user: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": groups} if os.getuid() == 0 else {}
     environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, **user)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, **user
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

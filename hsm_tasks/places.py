@@ -1,0 +1,101 @@
+"""Where a stack is deployed, and the bundles that go there: made here, or kept there from before."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hsm_tasks.bundling import Packed
+from hsm_tasks.core.deploy import Release
+from hsm_tasks.core.manifest import COMPOSE, MANIFEST
+from hsm_tasks.core.targets import Target
+from hsm_tasks.effects import composebundle, files, machine, parcel
+from hsm_tasks.effects.machine import Machine
+from hsm_tasks.scene import Opened
+from hsm_tasks.world import World
+
+CURRENT, PREVIOUS, NEXT = "current.tar", "previous.tar", "next.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stack on a target: our folder there, the compose project, and a folder here to work in."""
+
+    target: Target
+    machine: Machine
+    directory: str
+    project: str
+    work: Path
+    world: World
+
+    @property
+    def opened(self) -> Opened:
+        """The stack."""
+        return self.world.opened
+
+    def say(self, words: str) -> None:
+        """A line of progress."""
+        self.world.progress(f"deploy:{self.target.name}", words)
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """A bundle on its way: unpacked here in `folder`, as tar, and as what it says of itself."""
+
+    tar: bytes
+    folder: Path
+    release: Release
+    manifest: dict[str, Any]
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The services that a plain `up` starts."""
+        return tuple(name for name, keys in self.release.model["services"].items() if not keys.get("profiles"))
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        commit = str(self.manifest.get("commit") or "no commit")[:10]
+        return f"{commit}{' with changes' if self.manifest.get('changed') else ''}"
+
+
+def place(world: World, target: Target) -> Place:
+    """Where a stack is, or will be, on a target. It asks the machine, and makes our folder there."""
+    reached = machine.machine(target)
+    project = target.project or world.opened.scene.project
+    work = world.opened.state / "targets" / target.name
+    work.mkdir(parents=True, exist_ok=True)
+    kept = target.directory
+    if reached.ssh is None and kept is None:
+        kept = str((work / "place").resolve())
+    return Place(target, reached, reached.folder(kept, project), project, work, world)
+
+
+def shipment(where: Place, packed: Packed) -> Shipment:
+    """A bundle that was just made."""
+    path = where.work / NEXT
+    parcel.tar(path, packed.entries, ".")
+    return _unpacked(where, path.read_bytes(), "next")
+
+
+def kept(where: Place, name: str) -> Shipment | None:
+    """A bundle that is kept on the target; None where there is none."""
+    data = where.machine.read(f"{where.directory}/{name}")
+    return _unpacked(where, data, name.partition(".")[0]) if data is not None else None
+
+
+def _unpacked(where: Place, data: bytes, name: str) -> Shipment:
+    folder = where.work / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        tar.extractall(folder, filter="data")
+    said = msgspec.json.decode(files.read(folder / MANIFEST))
+    model = composebundle.rendered([folder / COMPOSE], folder, "services: {}\n")
+    return Shipment(data, folder, Release(model, said["files"]), said)
