@@ -76,12 +76,12 @@ def _merge(step: Merge, world: World) -> None:
 
 
 def _forget_others(step: Merge, world: World) -> None:
-    """The fragments of services that are gone go too."""
-    known = {world.path(path).name for path in step.fragments}
-    folder = world.opened.state / "fragments"
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name not in known:
-            files.remove(path)
+    """The fragments and the pins of services that are gone go too."""
+    known = {world.path(path).stem for path in step.fragments}
+    for folder in (world.opened.state / "fragments", world.opened.state / "pins"):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.stem.partition("@")[0] not in known:
+                files.remove(path)
 
 
 def _check(step: Check, world: World) -> None:

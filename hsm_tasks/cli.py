@@ -22,6 +22,7 @@ from hsm_tasks.world import World
 
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
+    from hsm_tasks.core.scene import Scene
     from hsm_tasks.tasks import Task
 
 DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
@@ -303,7 +304,7 @@ def _run_doit(opened: Opened, line: Line) -> int:
         jobs=opened.workspace.settings.jobs,
         default_tasks=["sync"],
         on_interrupt=commands.interrupt,
-        gone=partial(_is_gone, frozenset(map(label, made.steps))),
+        gone=partial(_is_gone, opened.scene, frozenset(map(label, made.steps))),
         on_fresh=partial(_keep_snapshot, opened, made, line, report.clean(by_hand)),
     )
     if code == 0 and line.command == "run" and selected in ([], ["sync"]):
@@ -317,10 +318,13 @@ def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, step
     asked = shortcut.asked_stack([*line.options, *map(str, line.words), *given])
     if line.command == "run" and asked is not None:
         snapshot.keep(opened, made, asked, last_words, steps, files)
-def _is_gone(steps: frozenset[str], name: str) -> bool:
-    """Whether a step of this name can never come back; the graph of a line is only a part of all."""
-    from hsm_tasks import tasks
 
-    return name not in steps and tasks.is_step_name(name)
+
+def _is_gone(scene: Scene, steps: frozenset[str], name: str) -> bool:
+    """Whether what is known of a step is to be forgotten; the graph of a line is only a part of all."""
+    from hsm_tasks import tasks
+    from hsm_tasks.core.plan import outlives
+
+    return name not in steps and tasks.is_step_name(name) and not outlives(scene, name)
 
 

@@ -48,7 +48,8 @@ def _changed(stack: Stack, name: str, mode: Mode) -> Stack:
 def _service(word: Word, stack: Stack, base: Base) -> str:
     """The service that is meant, by its name or by the alias of its group."""
     chosen, _ = choose.choose(stack, base)
-    name = chosen.targets.get(word.name, word.name) or word.name
+    own = word.name in stack.services or word.name in base.services
+    name = word.name if own else chosen.targets.get(word.name) or word.name
     if not word.name:
         raise bare(word, stack.services)
     if name in stack.services:

@@ -199,14 +199,14 @@ def words(text: str) -> Words:
 
 
 def _clone_parts(step: Clone, world: World) -> dict[str, Any]:
-    repository = step.repository
+    repository, late = step.repository, step.pending or step.move or step.own
     return {
         "url": repository.url,
         "ref": words(repository.ref),
         "path": step.directory,
         "submodules": repr(repository.submodules),
         "kind": repr((step.own, step.ask)),
-        "locked commit": _recorded(step, world)["locked commit"] if step.pending or step.move else step.locked,
+        "locked commit": _recorded(step, world)["locked commit"] if late else step.locked,
     }
 
 

@@ -29,6 +29,33 @@ class Set:
         fields[self.field] = self.to % table[self.field]
 
 
+KINDS: tuple[dict[str, int], ...] = (
+    {"named": 1, "repo": 1, "mode": 1},
+    {"named": 1, "repo": 5, "prod_image": 1, "version": 1},
+    {"named": 1, "repo": 3, "dev_mount": 1, "local_mode": 1},
+    {"named": 2, "repo": 7, "mode": 2, "prod_image": 2},
+    {"base": 0, "named": 1, "repo": 2, "mode": 1, "dev_build": 1, "prod_image": 1},
+    {"build": 1, "named": 1, "mode": 1, "volume": 3},
+    {"needs": 3, "named": 1, "prod_image": 1, "version": 3},
+    {"needs": 8, "profile": 1},
+    {"base": 2, "tag": 4, "profile": 2},
+    {"base": 3, "env": 1, "tag": 5, "needs": 7, "port": 1},
+    {"net": 2, "volume": 1, "health": 2, "needs": 6},
+    {"named": 1, "local_image": 1, "prod_env": 1, "limits": 1},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """A service becomes one of a kind, in one edit: most services of a random stack must be worth having."""
+
+    slot: int
+    kind: int
+
+    def on(self, state: State) -> None:
+        state.services[self.slot % SLOTS] |= KINDS[self.kind % len(KINDS)]
+
+
 @dataclass(frozen=True, slots=True)
 class Revert:
     """All files of a person as they were so many edits ago (git checkout)."""
@@ -131,7 +158,7 @@ class During:
     edit: Set
 
 
-Op = Set | Revert | Tamper | Touch | Work | Move | Push | Publish | Refuse | Allow | Switch | Sync | Update | Kill | During
+Op = Set | Become | Revert | Tamper | Touch | Work | Move | Push | Publish | Refuse | Allow | Switch | Sync | Update | Kill | During
 GENERATED = ("fragments/*.yml", "pins/*.json", "clones/*.json", "override.yml", "local.lock", "last.lock", "base.json")
 TAMPERS = ("delete", "append", "empty", "garbage", "touch", "same-size", "other", "edit")
 WORKS = ("commit", "dirty", "new", "gone", "branch")

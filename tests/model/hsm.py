@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks import cli
+from hsm_tasks import door
 from hsm_tasks.core.errors import CommandFailed
 from hsm_tasks.effects import git, process
 from tests.support import world
@@ -56,7 +56,7 @@ def call(root: Path, environ: Mapping[str, str], *words: str) -> Run:
     log.unlink(missing_ok=True)
     said = io.StringIO()
     with _around(root, environ, log), contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        code = cli.main(words)
+        code = door.main(words)
     return _run(code, log, said.getvalue())
 
 
@@ -71,7 +71,7 @@ def killed(root: Path, environ: Mapping[str, str], moment: int, *words: str) -> 
         try:
             with said.open("w") as stream, contextlib.redirect_stderr(stream), contextlib.redirect_stdout(stream):
                 with _around(root, environ, log), moments(moment, _die):
-                    code = cli.main(words)
+                    code = door.main(words)
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)

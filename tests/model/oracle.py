@@ -26,9 +26,9 @@ def outputs(step: str) -> tuple[str, ...]:
     head, _, rest = step.partition(":")
     match head:
         case "clone":
-            return (f"{STATE}/clones/{rest.replace(':', '.')}.json",)
+            return (f"{STATE}/clones/{rest.replace(':', '@')}.json",)
         case "resolve":
-            return (f"{STATE}/pins/{rest.replace(':', '.')}.json",)
+            return (f"{STATE}/pins/{rest.replace(':', '@')}.json",)
         case "lock":
             return (*LOCKS, f"{STATE}/last.lock")
         case "render":
@@ -88,7 +88,9 @@ class View:
     def _resolve(self, service: str, _: tuple[str, ...]) -> Iterator[object]:
         plain, _, kind = service.partition(":")
         image, version = self._image(plain, self.committed if kind else self.hsm)
-        yield image, version, plain in self._options(self.committed if kind else self.hsm)
+        yield image, version  # and whether an option has that image: then more is asked about it
+        named = [self._image(name, tree) for tree in (self.committed, self.hsm) for name in self._options(tree)]
+        yield (image, version) in named
         key = f"{image} {version}" if version else image
         entries = [self._entry(text, key) for text in self.locks.values()]
         yield next((entry for entry in entries if entry), None)

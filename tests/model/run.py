@@ -12,8 +12,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.model.edits import Op, Set
-from tests.model.generate import stories
+from tests.model.edits import Op
+from tests.model.generate import Story, stories
 from tests.model.hsm import Memo
 from tests.model.sequence import Sequence
 from tests.model.servers import Servers
@@ -58,9 +58,9 @@ def random_stories(number: int, count: int, folder: Path) -> dict[str, int]:
         @settings(max_examples=count, database=None, deadline=None, print_blob=False, report_multiple_bugs=False,
                   phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
         @given(stories)
-        def play(story: tuple[int, list[Set], list[Op]]) -> None:
+        def play(story: Story) -> None:
             counts["stories"] += 1
-            tell(folder, servers, story[0], [*story[1], *story[2]], counts)
+            tell(folder, servers, *story, counts)
 
         play()
         counts |= {"asked": memo.asked, "remembered": memo.hits}

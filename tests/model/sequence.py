@@ -6,18 +6,32 @@ right after a sync runs nothing. Minimality: no step ran whose inputs (oracle.py
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.model import edits
-from tests.model.edits import Allow, During, Kill, Move, Op, Publish, Push, Refuse, Revert, Set, Switch, Sync
-from tests.model.edits import Tamper, Touch, Update, Work
+from tests.model.edits import (
+    Allow,
+    Become,
+    During,
+    Kill,
+    Move,
+    Op,
+    Publish,
+    Push,
+    Refuse,
+    Revert,
+    Set,
+    Switch,
+    Sync,
+    Tamper,
+    Touch,
+    Update,
+    Work,
+)
 from tests.model.hsm import Run, call, killed, moments
 from tests.model.oracle import LOCKS, SHOP, STATE, View, outputs
 from tests.model.servers import LATE, REPOSITORIES, Servers
@@ -68,14 +82,17 @@ class Sequence:
 
     def _do(self, op: Op) -> None:
         match op:
-            case Set():
+            case Set() | Become():
                 op.on(self.state)
                 self._written()
             case Revert():
                 self.state = self.past[-1 - op.back % len(self.past)].copy()
                 self._written()
             case Tamper():
-                self.story.append(f"  {edits.tamper(op.how, op.which, self.root)}")
+                path = edits.tamper(op.how, op.which, self.root)
+                self.story.append(f"  {path}")
+                if path.endswith("state.db") and op.how != "touch":
+                    self.left.clear()  # who lost his memory may do all again
             case Touch():
                 paths = sorted(self.lasting)
                 os.utime(self.root / paths[op.which % len(paths)])
@@ -151,7 +168,7 @@ class Sequence:
         right = {0, -9, 1} if self._may_fail() else {0, -9}
         self._expect(done.code in right, f"exit {done.code}", done)
         self._minimal(done, before, old, update=words[0].startswith("update"))
-        self._remember(done, before, old)
+        self._remember(done, before, old, update=words == ("update",))
         if done.code == 0 and words == ("update",):
             self.moved = False
         return done
@@ -178,7 +195,7 @@ class Sequence:
                 continue  # what no server told has to be asked again
             self._expect(not same, f"{step} ran for nothing: {done.reasons[step]}", done)
 
-    def _remember(self, done: Run, before: View, old: dict[str, str | None]) -> None:
+    def _remember(self, done: Run, before: View, old: dict[str, str | None], *, update: bool) -> None:
         """What ran is known anew; what was stale and did not come to its end is not known any more."""
         after = self._view()
         for step in {*self.left, *done.results}:
@@ -193,6 +210,8 @@ class Sequence:
                     del self.left[step]
         if done.code == 0:  # the rows and files of services that are gone go, so they may begin anew
             self.left = {step: left for step, left in self.left.items() if after.has(step)}
+        if update:  # it moves what it sees, and forgets the rest
+            self.left = {step: left for step, left in self.left.items() if step in done.results}
 
     # --- the promises ------------------------------------------------------------------------------------------------
 
