@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -100,8 +101,12 @@ def holding(folder: Path, command: str, say: Callable[[str], None]) -> AbstractC
     return guard.held(folder, command, say)
 
 
+interrupted = threading.Event()
+
+
 def interrupt() -> None:
-    """Ends every program that a step has started."""
+    """Ends every program that a step has started, and every wait."""
+    interrupted.set()
     process.interrupt()
 
 

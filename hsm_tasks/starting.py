@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from hsm_tasks.commands import active
+from hsm_tasks.commands import active, interrupted
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.core.model import Frozen
 from hsm_tasks.core.plan import Up, reachable
@@ -22,6 +22,7 @@ PATIENCE = 300.0  # seconds that containers have to become well; their own healt
 LOOPING = 10.0  # seconds after which a container that ends and is started again and again is given up
 LOOK = 0.25  # seconds between two looks at the engine
 LAST_WORDS = 20  # lines
+LEFT = "what was started so far is left as it is: `doit up` goes on, `doit down` takes it away"
 _YOUNG = "Up Less than a second"  # as the engine says of a container that was started just now
 
 
@@ -39,7 +40,7 @@ class Start:
     def reason(self, step: Up) -> str | None:
         """Words, if compose has something to do for this service or for what it needs; the engine is asked once."""
         if self._seen is None:
-            self._seen = _look(self.world)
+            self._seen = _look(self.world, self._started(step.name))
         if self._seen.strangers:
             return f"{', '.join(self._seen.strangers)} no longer part of the stack"
         own = _reason(self.world, step.name, self._seen)
@@ -64,29 +65,41 @@ class Start:
                 raise HsmError(f"{step.name} was started with the others, which failed")
 
     def _start(self, name: str) -> None:
-        opened, chosen = self.world.opened, self.world.opened.scene.chosen
-        usual = set(active(chosen))
-        named = {word.removeprefix("up:") for word in self.words if word.startswith("up:")} or {name}
-        everything = "up" in self.words
-        started = {other for start in named | (usual if everything else set()) for other in reachable(start, chosen)}
+        opened, started = self.world.opened, self._started(name)
         # those that others need are named too, because compose starts nobody whose profile nobody asked for
-        services = () if everything and started <= usual else tuple(sorted(started))
+        usual = "up" in self.words and started <= set(active(opened.scene.chosen))
         before, there = key(opened), dict(wanted(self.world))
         try:
-            self._unpause(started)
-            compose.up(opened.project(), services, lambda line: self.world.progress("up", line))
+            self._prepare(started)
+            compose.up(opened.project(), () if usual else sorted(started), self._tell)
+            containers = _wait(self.world, sorted(started))
         except CommandFailed as error:
             raise _explained(self.world, started, error) from error
-        containers = _wait(self.world, sorted(started))
+        except KeyboardInterrupt:
+            self.world.say(LEFT)
+            raise
         if before is not None and before == key(opened):
             _learn(self.world, started, there, containers)
 
+    def _started(self, name: str) -> frozenset[str]:
+        """The services that the words of the line are about (or a step that they do not name), and all these need."""
+        chosen = self.world.opened.scene.chosen
+        named = {word.removeprefix("up:") for word in self.words if word.startswith("up:")}
+        usual = active(chosen) if "up" in self.words else ()
+        return frozenset[str]().union(*(reachable(start, chosen) for start in {*named, *usual} or {name}))
 
-    def _unpause(self, names: Iterable[str]) -> None:
-        project = self.world.opened.project()
-        paused = {one.service for one in docker.containers(project.name) if one.state == "paused"}.intersection(names)
+    def _prepare(self, names: frozenset[str]) -> None:
+        """What `compose up` leaves undone: it starts no paused container, and stops none for a profile."""
+        project, there = self.world.opened.project(), _by_service(docker.containers(self.world.opened.scene.project))
+        paused = {one.service for found in there.values() for one in found if one.state == "paused"} & names
         if paused:
-            compose.unpause(project, sorted(paused), lambda line: self.world.progress("up", line))
+            compose.unpause(project, sorted(paused), self._tell)
+        gone = _deselected(self.world, there, names)
+        if gone:
+            compose.remove(project, sorted(gone), self._tell)
+
+    def _tell(self, line: str) -> None:
+        self.world.progress("up", line)
 
 
 # --- is it already right? ----------------------------------------------------------------------------------------
@@ -94,12 +107,13 @@ class Start:
 
 class Made(Frozen, frozen=True, kw_only=True):
     """What compose made of a service when it was started here last: of `hash`, `around` and `beside` (see Wanted; here
-    with the containers' ids) it made containers with the hash `label`."""
+    with the containers' ids) it made containers with the hash `label`. `named`: only because somebody named it."""
 
     hash: str
     around: str
     beside: str
     label: str
+    named: bool = False
 
 
 @dataclass(slots=True)
@@ -120,14 +134,22 @@ class _Sight:
         return self.images[name]
 
 
-def _look(world: World) -> _Sight:
+def _look(world: World, started: frozenset[str]) -> _Sight:
     opened = world.opened
     there = _by_service(docker.containers(opened.scene.project))
     running = {name for name, form in opened.scene.chosen.forms.items() if form.mode != "off"}
-    strangers = tuple(sorted(set(there) - running))
+    strangers = tuple(sorted({*(set(there) - running), *_deselected(world, there, started)}))
     if not there:
         return _Sight(there, {}, {}, strangers, {})
     return _Sight(there, wanted(world), _load(world), strangers, {**docker.images()})
+
+
+def _deselected(world: World, there: Iterable[str], started: frozenset[str]) -> set[str]:
+    """Services that run because a profile was selected, and now it is not."""
+    chosen, made = world.opened.scene.chosen, _load(world)
+    usual = {*active(chosen), *started}
+    known = (name for name in there if name in chosen.forms and chosen.forms[name].mode != "off")
+    return {name for name in known if name not in usual and name in made and not made[name].named}
 
 
 def _by_service(containers: Iterable[Container]) -> dict[str, list[Container]]:
@@ -201,11 +223,13 @@ def _learn(world: World, names: Iterable[str], there: Mapping[str, Wanted], foun
     """Compose has just judged these services: their containers are what it makes of them."""
     containers = _by_service(found)
     made = {name: one for name, one in _load(world).items() if name in there}
+    usual = active(world.opened.scene.chosen)
     for name in names:
         labels = {container.config_hash for container in containers.get(name, ())}
         if name in there and len(labels) == 1:
             want = there[name]
-            made[name] = Made(hash=want.hash, around=want.around, beside=_ids(want, containers), label=labels.pop())
+            ids, label, named = _ids(want, containers), labels.pop(), name not in usual
+            made[name] = Made(hash=want.hash, around=want.around, beside=ids, label=label, named=named)
     files.write_if_changed(world.opened.state / "started.json", msgspec.json.encode(made, order="sorted").decode())
 
 
@@ -235,7 +259,9 @@ def _wait(world: World, names: list[str], clock: Callable[[], float] = time.mono
             raise HsmError(f"not well after {PATIENCE:.0f} s: {', '.join(late)}", "look at `doit logs:SERVICE`")
         for container in waiting:
             world.progress(f"up:{container.service}", container.status)
-        time.sleep(LOOK)
+        if interrupted.wait(LOOK):
+            world.say(LEFT)
+            raise HsmError("interrupted")
 
 
 def _settled(container: Container, *, oneshot: bool) -> bool:
@@ -263,8 +289,8 @@ def _said(container: Container) -> str:
 
 def _explained(world: World, names: Iterable[str], error: CommandFailed) -> HsmError:
     """What compose says of a container that ended, with what that one said itself."""
-    if error.code in (130, 137, 143):
-        world.say("what was started so far is left as it is: `doit up` goes on, `doit down` takes it away")
+    if interrupted.is_set() or error.code in (130, 137, 143):
+        world.say(LEFT)
         return error
     try:
         found = docker.containers(world.opened.scene.project)

@@ -45,6 +45,7 @@ __all__ = [
     "passthrough",
     "read_base",
     "read_model",
+    "remove",
     "restart",
     "shell",
     "sources",
@@ -216,6 +217,11 @@ def down(project: Project, on_line: OnLine) -> Done:
 def stop(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
     """Stop containers and keep them."""
     return _do(project, on_line, "stop", "--", *services)
+
+
+def remove(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
+    """Stop and remove the containers of services, also of those whose profile nobody asks for any more."""
+    return _do(project, on_line, "rm", "--stop", "--force", "--", *services)
 
 
 def unpause(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
