@@ -241,7 +241,7 @@ CODES: Final[dict[str, Kind]] = {
         "compose refuses what hsm made",
         "compose refuses",
         "does not accept base and override",
-        "compose can not (say|put)",
+        "compose can not (say|put|resolve)",
     ),
     "H604": _kind("the engine does not answer", "the docker engine", "^you may not talk to"),
     "H605": _kind(
@@ -269,7 +269,7 @@ CODES: Final[dict[str, Kind]] = {
         "the target ",
         "a folder of this machine",
         "leads to",
-        "swarm can not",
+        r"\bswarm\b",
         "nobody reaches",
         "nothing to go back to",
         "failed on",
