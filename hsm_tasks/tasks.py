@@ -17,7 +17,7 @@ from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
 from hsm_tasks.engine import Fingerprint, Words
 from hsm_tasks.starting import Start
-from hsm_tasks.words import COMMANDS, NEEDS_NAME, SHIPPING
+from hsm_tasks.words import ASIDE, COMMANDS, NEEDS_NAME, SHIPPING
 from hsm_tasks.world import World, left_commit, left_pin
 
 Task = dict[str, Any]
@@ -284,7 +284,7 @@ def _commands(world: World, chosen: Chosen) -> Iterator[Maker]:
     running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
     yield _maker("down", (), partial(commands.down, world))
     yield _maker("update", SYNC, partial(commands.report_update, world))
-    for head in (*NEEDS_NAME, "plan", "status", "stacks", "compose", "logs", *SHIPPING):
+    for head in (*NEEDS_NAME, "plan", "status", "stacks", "compose", "logs", *SHIPPING, *ASIDE):
         yield _maker(head)
     for name in running:
         yield from _about(name, world)
