@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from hsm_tasks import __version__, aside, commands, report, shortcut, snapshot, status, tables, workspace
+from hsm_tasks import __version__, aside, commands, report, schemas, shortcut, snapshot, status, tables, workspace
 from hsm_tasks.core.errors import ConfigError, HsmError, mistake
 from hsm_tasks.scene import Opened, Wish, open_stack
 from hsm_tasks.switch import switched
@@ -271,7 +271,9 @@ def _wish(line: Line) -> Wish:
 
 
 def _run(here: Workspace, name: str, line: Line) -> int:
-    return _run_doit(open_stack(here, name, os.environ, _wish(line)), line)
+    opened = open_stack(here, name, os.environ, _wish(line))
+    schemas.keep_if_named(opened.texts.sources[-1].text, here.root / STATE)
+    return _run_doit(opened, line)
 
 
 def _graph(opened: Opened, line: Line, world: World, whole: bool = False) -> tuple[Plan, list[Task], list[str]]:
