@@ -41,6 +41,23 @@ def perform(step: Step, world: World) -> None:
 
 
 def _lock(step: Lock, world: World) -> None:
+    committed, own = _locks(step, world)
+    files.write_if_changed(world.path(step.output), committed)
+    files.write_own(world.path(step.copy), committed)
+    files.write_own(world.path(step.local_output), own)
+
+
+def lock_reason(step: Lock, world: World) -> str | None:
+    """Words, if the lock step would write anything. HsmError where a pin or a clone record is not there."""
+    committed, own = _locks(step, world)
+    if files.read_if_there(world.path(step.output)) != committed:
+        return f"{step.output} is not what it should be" if world.path(step.output).exists() else f"no {step.output}"
+    there = files.read_own(world.path(step.copy)) == committed and files.read_own(world.path(step.local_output)) == own
+    return None if there else "what is recorded of this machine has changed"
+
+
+def _locks(step: Lock, world: World) -> tuple[str, str]:
+    """The texts of hsm.lock and of local.lock as they should be."""
     images = {key: read_pin(world.path(path)) for key, path in step.images.items()}
     pins = {key: pin for key, pin in images.items() if pin.digest}
     commits = {key: read_commit(world.path(path)) for key, path in step.repositories.items()}
@@ -52,9 +69,7 @@ def _lock(step: Lock, world: World) -> None:
         old = lock.parse(text, path)
         images, repositories = _entries(old.images, pins, step, mine), _entries(old.repositories, heads, step, mine)
         texts.append(lock.dump(lock.Lock(images=images, repositories=repositories)))
-    files.write_if_changed(world.path(step.output), texts[0])
-    files.write_own(world.path(step.copy), texts[0])
-    files.write_own(world.path(step.local_output), texts[1])
+    return texts[0], texts[1]
 
 
 def _entries(old: Mapping[str, T], found: Mapping[str, T], step: Lock, mine: bool) -> dict[str, T]:

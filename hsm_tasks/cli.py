@@ -16,13 +16,12 @@ from hsm_tasks import __version__, aside, commands, report, schemas, shortcut, s
 from hsm_tasks.core.errors import ConfigError, HsmError, mistake
 from hsm_tasks.scene import Opened, Wish, open_stack
 from hsm_tasks.switch import switched
-from hsm_tasks.words import COMMANDS, SHIPPING, SWITCHES, Word, bare, resolve, there_are
+from hsm_tasks.words import COMMANDS, SHIPPING, SWITCHES, Word, bare, looks_at_updates, resolve, there_are
 from hsm_tasks.workspace import STATE, Workspace
 from hsm_tasks.world import World
 
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
-    from hsm_tasks.core.scene import Scene
     from hsm_tasks.tasks import Task
 
 DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
@@ -61,6 +60,8 @@ class Line:
         head = self.first.head
         if there and head not in ("plan", "status", *SHIPPING):
             raise mistake("target=NAME is for deploy, rollback, plan deploy and status")
+        if head == "update" and self.rest:
+            return True
         return head in SHIPPING or (there and head == "status") or (head == "plan" and self.rest[:1] == ("deploy",))
 
     @property
@@ -136,7 +137,7 @@ def parse(argv: Sequence[str]) -> Line:
     if unknown:
         raise mistake(f'"{unknown[0]}={variables[unknown[0]]}" says nothing to hsm', f"known: {', '.join(VARIABLES)}")
     command, options, rest = engine.split([arg for arg in argv if not _is_variable(arg)])
-    takes_all = command == "run" and rest[:1] and Word.parse(rest[0]).head in TAKES_ALL
+    takes_all = command == "run" and rest[:1] and (Word.parse(rest[0]).head in TAKES_ALL or looks_at_updates(rest))
     if takes_all:
         return Line(command, tuple(options), (Word.parse(rest[0]),), tuple(rest[1:]), variables)
     late, words = _split_all(command, rest)
@@ -217,7 +218,7 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
         from hsm_tasks import shipping
 
         target = line.variables.get("target")
-        return shipping.run(head, shipping.Asked(here, name, os.environ, line.frozen, line.rest, target))
+        return shipping.run(head, shipping.Asked(here, name, os.environ, line.frozen, line.rest, target, line.words))
     if line.command == "run" and head == "plan":
         return _plan(here, name, line)
     opened = open_stack(here, name, os.environ, Wish(look=True))
@@ -289,7 +290,6 @@ def _graph(opened: Opened, line: Line, world: World, whole: bool = False) -> tup
 
 def _run_doit(opened: Opened, line: Line) -> int:
     from hsm_tasks import engine
-    from hsm_tasks.core.plan import label
 
     world = World(opened, report.progress, report.say, looks=line.command in ASKING)
     made, graph, selected = _graph(opened, line, world)
@@ -306,12 +306,22 @@ def _run_doit(opened: Opened, line: Line) -> int:
         jobs=opened.workspace.settings.jobs,
         default_tasks=["sync"],
         on_interrupt=commands.interrupt,
-        gone=partial(_is_gone, opened.scene, frozenset(map(label, made.steps))),
+        gone=partial(_is_gone, opened),
         on_fresh=partial(_keep_snapshot, opened, made, line, report.clean(by_hand)),
     )
     if code == 0 and line.command == "run" and selected in ([], ["sync"]):
         report.say(by_hand)
     return code
+
+
+def _is_gone(opened: Opened, step: str) -> bool:
+    """Whether a step can not come back by a switch of a mode or a selection: what it is about is no longer named."""
+    head, _, rest = step.partition(":")
+    name = rest.partition(":")[0]
+    if head == "clone":
+        services = (*opened.scene.stack.services.values(), *opened.scene.committed.services.values())
+        return name not in {service.repository.name for service in services if service.repository}
+    return bool(rest) and name not in opened.scene.chosen.forms
 
 
 def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, steps: list[str], files: list[str]) -> None:
@@ -320,13 +330,3 @@ def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, step
     asked = shortcut.asked_stack([*line.options, *map(str, line.words), *given])
     if line.command == "run" and asked is not None:
         snapshot.keep(opened, made, asked, last_words, steps, files)
-
-
-def _is_gone(scene: Scene, steps: frozenset[str], name: str) -> bool:
-    """Whether what is known of a step is to be forgotten; the graph of a line is only a part of all."""
-    from hsm_tasks import tasks
-    from hsm_tasks.core.plan import outlives
-
-    return name not in steps and tasks.is_step_name(name) and not outlives(scene, name)
-
-

@@ -62,6 +62,8 @@ class Preview:
 
     def _own(self, step: Step, task: Mapping[str, Any], name: str) -> tuple[str, ...]:
         """The reasons that the step itself has: its values, its outputs, the world."""
+        if isinstance(step, Lock) and any(self.states.get(other, "fresh") != "fresh" for other in step.after):
+            return ()
         waits = isinstance(step, Build) and step.context and not self.world.path(step.context).is_dir()
         if waits:
             return (f"{step.context} comes first",) if isinstance(step, Build) else ()
@@ -88,7 +90,8 @@ class Preview:
                 sure.append(f"after {self.makers[path]}")
         for other in task["task_dep"]:
             kind = other.partition(":")[0]
-            if self.states.get(other, "fresh") != "fresh" and name.startswith("up:") and kind in ("build", "check"):
+            waits = (name.startswith("up:") and kind in ("build", "check")) or name == "lock"
+            if waits and self.states.get(other, "fresh") != "fresh":
                 open_.append(f"after {other}")
         return tuple(sure), tuple(open_)
 

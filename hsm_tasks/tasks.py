@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from hsm_tasks import __version__, builds, commands
-from hsm_tasks.actions import perform
+from hsm_tasks.actions import lock_reason, perform
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
@@ -130,8 +130,6 @@ def _doc(step: Step) -> str:
 
 def _inputs(step: Step) -> tuple[str, ...]:
     match step:
-        case Lock():
-            return step.inputs
         case Render():
             return tuple(step.pins.values())
         case Merge():
@@ -159,7 +157,7 @@ def _disposable(step: Step) -> tuple[str, ...]:
 
 def _after(step: Step, joint: tuple[str, ...]) -> tuple[str, ...]:
     match step:
-        case Render():
+        case Render() | Lock():
             return step.after
         case Build():
             return (*SYNC, *(f"build:{name}" for name in step.after))
@@ -179,7 +177,7 @@ def _fingerprint(step: Step, world: World, started: Start) -> Fingerprint:
             extra, settled = partial(commands.resolve_reason, step, world), partial(_pinned, step, world)
             return Fingerprint(_resolve_parts(step, world), outputs, extra, settled)
         case Lock():
-            return Fingerprint(_lock_parts(step), outputs, lambda: "update" if step.drop else None)
+            return Fingerprint({}, (), partial(lock_reason, step, world))
         case Render():
             return Fingerprint(_render_parts(step), outputs)
         case Merge():
@@ -205,7 +203,7 @@ def _clone_parts(step: Clone, world: World) -> dict[str, Any]:
         "ref": words(repository.ref),
         "path": step.directory,
         "submodules": repr(repository.submodules),
-        "kind": repr((step.own, step.ask)),
+        "own": repr(step.own),
         "locked commit": _recorded(step, world)["locked commit"] if late else step.locked,
     }
 
@@ -234,14 +232,6 @@ def _pinned(step: Resolve, world: World) -> Mapping[str, Any]:
 
 def _entry(pin: Pin | None) -> str | None:
     return None if pin is None else repr((pin.tag, pin.digest, pin.healthcheck, pin.volumes))
-
-
-def _lock_parts(step: Lock) -> dict[str, Any]:
-    return {
-        "images": repr(sorted(step.images.items())),
-        "repositories": repr(sorted(step.repositories.items())),
-        "committed": repr(sorted(step.committed)),
-    }
 
 
 def _merge_parts(step: Merge) -> dict[str, Any]:
@@ -326,9 +316,3 @@ def _switchable(world: World) -> Iterator[str]:
 def name(task: Task) -> str:
     """The name of a task as people type it."""
     return f"{task['basename']}:{task['name']}" if "name" in task else str(task["basename"])
-
-
-def is_step_name(text: str) -> bool:
-    """Whether a task of this name would be a step."""
-    head, _, rest = text.partition(":")
-    return bool(rest) and head in ("clone", "resolve", "render", "build", "up")

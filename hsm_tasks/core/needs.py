@@ -12,12 +12,17 @@ from dataclasses import replace
 from hsm_tasks.core.forms import Chosen, Form
 from hsm_tasks.core.model import Base, Repository, Stack
 from hsm_tasks.core.scene import Scene
-from hsm_tasks.core.steps import Clone, Lock, Resolve
+from hsm_tasks.core.steps import Clone, Lock, Resolve, label
 
 
 def image_key(image: str, version: str | None) -> str:
     """The name of an image in hsm.lock."""
     return f"{image} {version}" if version else image
+
+
+def _beside(name: str, here: Mapping[str, object]) -> str:
+    """The name of a step that only hsm.lock wants: the plain one, where no step of this machine has it."""
+    return f"{name}:committed" if name in here else name
 
 
 def _file(name: str) -> str:
@@ -59,13 +64,13 @@ def clones(scene: Scene) -> Iterator[Clone]:
     for name, (_, repository) in _repository_needs(scene.committed_choice).items():
         if repository.key not in known:
             known.add(repository.key)
-            yield _clone(scene, f"{name}:committed", repository, ask=True, move=repository.key in moved)
+            yield _clone(scene, _beside(name, here), repository, ask=True, move=repository.key in moved)
     # an update moves the entries of the lock that no step of today needs, too
     for _, service in sorted(scene.committed.services.items()):
         other = service.repository
         if other and other.key in scene.lock.repositories and other.key in moved and other.key not in known:
             known.add(other.key)
-            yield _clone(scene, f"{other.name}:committed", other, ask=True, move=True)
+            yield _clone(scene, _beside(other.name, here), other, ask=True, move=True)
 
 
 def _clone(scene: Scene, name: str, repository: Repository, *, ask: bool = False, move: bool = False) -> Clone:
@@ -101,7 +106,7 @@ def resolves(scene: Scene) -> Iterator[Resolve]:
         key = _key(form, scene)
         if key not in known:
             known.add(key)
-            step = _resolve(scene, f"{form.name}:committed", form, config=key in options, move=key in moved)
+            step = _resolve(scene, _beside(form.name, here), form, config=key in options, move=key in moved)
             yield replace(step, needed=False)
 
 
@@ -155,6 +160,7 @@ def lock(scene: Scene, cloned: tuple[Clone, ...], resolved: tuple[Resolve, ...])
         local_output=f"{scene.paths.state}/local.lock",
         copy=f"{scene.paths.state}/last.lock",
         known=frozenset(named),
+        after=(*map(label, cloned), *map(label, resolved)),
         drop=scene.everything,
     )
 

@@ -61,7 +61,8 @@ class Lock:
     """Writes hsm.lock (`committed`: key → file that says it) and, for what only this machine asks for, local.lock.
 
     `known` are the keys that hsm.yaml names at all; others are dropped by an update of everything (`drop`). `copy` is
-    what hsm.lock was when it was last written here.
+    what hsm.lock was when it was last written here. `after`: the steps whose files it reads. It is stale when what it
+    would write differs from what is there: which steps there are today does not matter by itself.
     """
 
     images: Mapping[str, str]
@@ -70,14 +71,10 @@ class Lock:
     output: str
     local_output: str
     copy: str
+    after: tuple[str, ...] = ()
     known: frozenset[str] = frozenset()
     drop: bool = False
     name: str = "lock"
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The pins and clone records that it reads."""
-        return tuple(sorted({*self.images.values(), *self.repositories.values()}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ class TestCheckouts:
 
     def test_so_does_a_mode_of_mine(self) -> None:
         here = scene(f"services: {{{API}}}", "{api: {image: a}}", "services: {api: {mode: prod}}")
-        assert cloned(here) == [("api:committed", True, False)]
+        assert cloned(here) == [("api", True, False)]
 
     def test_a_checkout_of_mine_is_only_looked_at(self) -> None:
         here = scene(f"services: {{{API}}}", "{}", "services: {api: {repo: {path: ../../../api}}}")
@@ -118,8 +118,8 @@ class TestUpdate:
         hsm = f"services: {{{API.replace('dev', 'prod')}, web: {{mode: dev, dev: {{build: .}}}}}}"
         locked = Lock(images={"w": Pin(image="", tag="1", digest="d")}, repositories={f"{URL} main": "abc"})
         here = scene(hsm, "{api: {image: a}, web: {image: w}}", move=frozenset({"api", "web"}), lock=locked)
-        assert asked(here) == [("api", True, True), ("web:committed", False, True)]
-        assert cloned(here) == [("api:committed", True, True)]
+        assert asked(here) == [("api", True, True), ("web", False, True)]
+        assert cloned(here) == [("api", True, True)]
         unlocked = scene(hsm, "{api: {image: a}, web: {image: w}}", move=frozenset({"web"}))
         assert asked(unlocked) == [("api", True, False)]
 
