@@ -65,10 +65,10 @@ class Revert:
 
 @dataclass(frozen=True, slots=True)
 class Tamper:
-    """Somebody lays hands on a generated file."""
+    """Somebody lays hands on a generated file: the nth of those that are there, or the one of that name."""
 
     how: str
-    which: int
+    which: int | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,13 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class KillAfter:
+    """The same by the clock, in the midst of whatever runs then: git, compose, sqlite."""
+
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class During:
     """A sync, and at its nth moment somebody edits a file of his."""
 
@@ -158,7 +165,8 @@ class During:
     edit: Set
 
 
-Op = Set | Become | Revert | Tamper | Touch | Work | Move | Push | Publish | Refuse | Allow | Switch | Sync | Update | Kill | During
+Edit = Set | Become | Revert | Tamper | Touch | Work | Move | Push | Publish | Refuse | Allow
+Op = Edit | Switch | Sync | Update | Kill | KillAfter | During
 GENERATED = ("fragments/*.yml", "pins/*.json", "clones/*.json", "override.yml", "local.lock", "last.lock", "base.json")
 TAMPERS = ("delete", "append", "empty", "garbage", "touch", "same-size", "other", "edit")
 WORKS = ("commit", "dirty", "new", "gone", "branch")
@@ -171,9 +179,11 @@ def generated(root: Path) -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-def tamper(how: str, which: int, root: Path) -> str:
+def tamper(how: str, which: int | str, root: Path) -> str:
     """Does it; tells to which file."""
     found = generated(root)
+    if isinstance(which, str):
+        which = next((number for number, path in enumerate(found) if path.name == which), 0)
     if not found:
         return "nothing"
     path = found[which % len(found)]
@@ -222,8 +232,9 @@ def _edit_lock(path: Path, which: int, how: str) -> None:
     images = [line for line in lines if "digest:" in line]
     if how in ("append", "garbage", "other") or "digest:" not in lines[number]:
         del lines[number]
-        heads = {"images:": any("digest:" in line for line in lines), "repositories:": any("commit:" in x for x in lines)}
-        lines = [f"{line.strip()} {{}}\n" if heads.get(line.strip()) is False else line for line in lines]
+        for head, sign in (("images:\n", "digest:"), ("repositories:\n", "commit:")):
+            if head in lines and not any(sign in line for line in lines):
+                lines[lines.index(head)] = f"{head.strip()} {{}}\n"
     elif (twin := _twin(lines[number], images)) is not None:
         lines[number] = twin
     path.write_text("".join(lines))

@@ -61,10 +61,10 @@ def _rounds(count: int) -> st.SearchStrategy[list[Op]]:
 
 
 def _story(count: int) -> st.SearchStrategy[Story]:
-    kinds: st.SearchStrategy[list[Op]] = st.tuples(*(st.builds(edits.Become, st.just(s), small) for s in range(count))).map(list)
-    groups: st.SearchStrategy[list[Op]] = st.lists(st.builds(Set, st.just(-1), st.sampled_from(GROUPS), st.just(1)), max_size=6)
-    first: st.SearchStrategy[list[Op]] = st.lists(_sets(count), max_size=20)
-    return st.tuples(kinds, groups, first, _rounds(count)).map(lambda parts: (count, [op for part in parts for op in part]))
+    kinds = st.tuples(*(st.builds(edits.Become, st.just(slot), small) for slot in range(count)))
+    groups = st.lists(st.builds(Set, st.just(-1), st.sampled_from(GROUPS), st.just(1)), max_size=6)
+    parts = st.tuples(kinds, groups, st.lists(_sets(count), max_size=20), _rounds(count))
+    return parts.map(lambda found: (count, [op for part in found for op in part]))
 
 
 stories: st.SearchStrategy[Story] = st.integers(2, SLOTS).flatmap(_story)

@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,8 @@ def call(root: Path, environ: Mapping[str, str], *words: str) -> Run:
     return _run(code, log, said.getvalue())
 
 
-def killed(root: Path, environ: Mapping[str, str], moment: int, *words: str) -> Run:
-    """The same in a fork, which dies of SIGKILL at its nth moment; -1: it is not killed."""
+def killed(root: Path, environ: Mapping[str, str], moment: int, *words: str, after: float = 60) -> Run:
+    """The same in a fork, which dies of SIGKILL at its nth moment (0: at none), or after some seconds."""
     log, said = root.parent / "run.log", root.parent / "said.log"
     log.unlink(missing_ok=True)
     pid = os.fork()
@@ -69,13 +70,21 @@ def killed(root: Path, environ: Mapping[str, str], moment: int, *words: str) -> 
         code = 2
         git.clone = _REAL_CLONE
         try:
-            with said.open("w") as stream, contextlib.redirect_stderr(stream), contextlib.redirect_stdout(stream):
-                with _around(root, environ, log), moments(moment, _die):
-                    code = door.main(words)
+            with contextlib.ExitStack() as stack:
+                stream = stack.enter_context(said.open("w"))
+                stack.enter_context(contextlib.redirect_stderr(stream))
+                stack.enter_context(contextlib.redirect_stdout(stream))
+                stack.enter_context(_around(root, environ, log))
+                stack.enter_context(moments(moment, _die))
+                code = door.main(words)
         finally:
             os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    return _run(os.waitstatus_to_exitcode(status), log, said.read_text())
+    end = time.monotonic() + after
+    while not (found := os.waitpid(pid, os.WNOHANG))[0]:
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
+    return _run(os.waitstatus_to_exitcode(found[1]), log, said.read_text())
 
 
 @functools.cache
@@ -110,7 +119,7 @@ def moments(count: int, act: Callable[[], object]) -> Iterator[list[bool]]:
     if not _heard:
         sys.addaudithook(_hear)
         _heard.append(True)
-    _waiting[:] = [(count, acting)]
+    _waiting[:] = [(count, acting)] if count else []
     try:
         yield reached
     finally:
@@ -139,7 +148,8 @@ def _around(root: Path, environ: Mapping[str, str], log: Path) -> Iterator[None]
         del os.environ[word]
     home = root.parent / "home"
     home.mkdir(exist_ok=True)
-    os.environ |= {**docker_settings(root.parent / "docker"), "DOCKER_HOST": NO_ENGINE, "HSM_RUN_LOG": str(log), "HOME": str(home), **environ}
+    os.environ |= {**docker_settings(root.parent / "docker"), "DOCKER_HOST": NO_ENGINE, "HOME": str(home)}
+    os.environ |= {"HSM_RUN_LOG": str(log), **environ}
     os.chdir(root)
     try:
         yield
@@ -156,10 +166,11 @@ class Memo:
     """As a context manager, between hsm and two slow tools: `docker compose … config`, and clones of git.
 
     `world()` tells the state of the repositories. `hits` and `asked` are counted, so that a test can see that it works.
+    `doubting`: every answer that was kept is asked for anew, and compared.
     """
 
-    def __init__(self, folder: Path, world: Callable[[], str]) -> None:
-        self.folder, self.world = folder, world
+    def __init__(self, folder: Path, world: Callable[[], str], *, doubting: bool = False) -> None:
+        self.folder, self.world, self.doubting = folder, world, doubting
         self.hits = self.asked = 0
         self._run, self._clone = process.run, git.clone
 
@@ -178,18 +189,24 @@ class Memo:
         kept = self.folder / self._key(argv, given, root)
         if not kept.exists():
             self.asked += 1
-            try:
-                answer: process.Done | CommandFailed = self._run(*argv, **given)
-            except CommandFailed as error:
-                answer = error
-            fields = (answer.code, answer.said if isinstance(answer, CommandFailed) else (answer.out, answer.err))
-            _put(kept, pickle.dumps(fields))
+            _put(kept, pickle.dumps(self._answer(argv, given)))
         else:
             self.hits += 1
+            if self.doubting:
+                then, now = pickle.loads(kept.read_bytes()), self._answer(argv, given)
+                assert repr(then) == repr(now), f"{argv}: {then} != {now}"
         code, said = pickle.loads(kept.read_bytes())
         if isinstance(said, str):
             raise CommandFailed(argv, code, said, given.get("explain", ""), given.get("hint", ""))
         return process.Done(code, *said)
+
+    def _answer(self, argv: tuple[str, ...], given: Mapping[str, Any]) -> tuple[int, str | tuple[str, str]]:
+        """Exit code, and what it said: a text where it refused."""
+        try:
+            done = self._run(*argv, **given)
+        except CommandFailed as error:
+            return error.code, error.said
+        return done.code, (done.out, done.err)
 
     def _key(self, argv: tuple[str, ...], given: Mapping[str, Any], root: Path | None) -> str:
         """Workspaces lie in different places; what they are told does not depend on it (test_memo.py looks)."""
@@ -216,6 +233,9 @@ class Memo:
                 _put(kept.with_suffix(".commit"), commit.encode())
                 beside.rename(kept)
             return commit
+        if self.doubting:
+            assert self._clone(url, directory, **given) == kept.with_suffix(".commit").read_text()
+            shutil.rmtree(directory)
         if directory.exists():
             directory.rmdir()
         shutil.copytree(kept, directory, symlinks=True)

@@ -76,18 +76,19 @@ class View:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def _clone(self, checkout: str, _: tuple[str, ...]) -> Iterator[object]:
-        plain, _, kind = checkout.partition(":")
+        plain, _colon, kind = checkout.partition(":")
         for service in (self.hsm if not kind else self.committed)["services"].values():
             repo = service.get("repo")
             if repo and repo["name"] == plain:
                 yield sorted(repo.items()), kind, self.out.repos
                 yield [self._entry(text, f"{repo['url']} {repo['ref']}") for text in self.locks.values()]
-                yield (self.root / self.out.repos / plain / ".git").exists() or bool(kind)
+                yield service["mode"], (self.root / self.out.repos / plain / ".git").exists()
                 return
 
     def _resolve(self, service: str, _: tuple[str, ...]) -> Iterator[object]:
-        plain, _, kind = service.partition(":")
-        image, version = self._image(plain, self.committed if kind else self.hsm)
+        plain, _colon, kind = service.partition(":")
+        here = not kind and plain not in self.off and self.hsm["services"].get(plain, {}).get("mode") != "dev"
+        image, version = self._image(plain, self.hsm if here else self.committed)
         yield image, version  # and whether an option has that image: then more is asked about it
         named = [self._image(name, tree) for tree in (self.committed, self.hsm) for name in self._options(tree)]
         yield (image, version) in named

@@ -18,6 +18,7 @@ from tests.model.edits import (
     Become,
     During,
     Kill,
+    KillAfter,
     Move,
     Op,
     Publish,
@@ -35,7 +36,7 @@ from tests.model.edits import (
 from tests.model.hsm import Run, call, killed, moments
 from tests.model.oracle import LOCKS, SHOP, STATE, View, outputs
 from tests.model.servers import LATE, REPOSITORIES, Servers
-from tests.model.stack import DB, EXTRAS, QUEUE, State, Written, _Writer, written
+from tests.model.stack import DB, EXTRAS, QUEUE, State, Writer, Written, written
 
 LOCAL = f"{SHOP}/hsm.local.yaml"
 OVERRIDE = f"{SHOP}/docker-compose.hsm.yml"
@@ -49,7 +50,7 @@ class Left:
     outputs: tuple[str | None, ...]
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """A promise is broken; the message is the whole story."""
 
 
@@ -116,10 +117,15 @@ class Sequence:
                 self._update(op.slot)
             case Kill():
                 self._judged(lambda words: killed(self.root, self.out.environ, op.moment, *words), self._words)
+            case KillAfter():
+                after = op.milliseconds / 1000
+                self._judged(lambda words: killed(self.root, self.out.environ, 0, *words, after=after), self._words)
             case During():
                 self._during(op)
             case Switch():
                 self._switch(op)
+            case _:
+                raise AssertionError(op)
 
     # --- files -----------------------------------------------------------------------------------------------------
 
@@ -247,7 +253,7 @@ class Sequence:
         if not fine:
             story = "\n".join(self.story)
             log = "\n".join(f"  {step}: {run.results[step]} ({run.reasons[step]})" for step in run.results)
-            raise Broken(f"{what}\n\n{story}\n\nthe last run:\n{log}\n{run.said}")
+            raise BrokenError(f"{what}\n\n{story}\n\nthe last run:\n{log}\n{run.said}")
 
     # --- moments -----------------------------------------------------------------------------------------------------
 
@@ -256,7 +262,8 @@ class Sequence:
 
     def _grace(self) -> str:
         """What extra.yml says, where compose reads it."""
-        return repr(self.state.stack["extra"] if self.state.stack["extra"] or self.state.stack["compose"] == 2 else None)
+        given = self.state.stack
+        return repr(given["extra"] if given["extra"] or given["compose"] == 2 else None)
 
     def _text(self, path: str) -> str | None:
         file = self.root / path
@@ -293,10 +300,11 @@ class Sequence:
         self._judged(lambda words: call(self.root, self.out.environ, *words), words)
 
     def _word(self, op: Switch) -> tuple[str | None, Callable[[], None]]:
-        view, writer = self._view(), _Writer(self.state, self.servers)
+        view, writer = self._view(), Writer(self.state, self.servers)
         stack = self.state.stack
         if op.word in ("dev", "prod"):
-            slots = [slot for slot in writer.slots if writer.named(slot) and (op.word == "prod" or writer.can_dev(slot))]
+            slots = [slot for slot in writer.slots if writer.named(slot)]
+            slots = [slot for slot in slots if op.word == "prod" or writer.can_dev(slot)]
             if not slots:
                 return None, lambda: None
             slot = slots[op.slot % len(slots)]

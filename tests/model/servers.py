@@ -13,7 +13,7 @@ LATE = "1.3.0"  # nobody has it until it is published
 REFS = ("main", "next", "v1")
 REPOSITORIES = 3
 COMMITS = 4
-CONFIGS = {
+CONFIGS: dict[str, dict[str, object]] = {
     "checked": {"Healthcheck": {"Test": ["CMD", "true"]}},
     "stored": {"Volumes": {"/data": {}}, "Healthcheck": {"Test": ["CMD", "true"]}},
 }

@@ -79,10 +79,12 @@ def name(slot: int) -> str:
 
 def written(state: State, servers: Servers) -> Written:
     """The files of a state, by their paths below the workspace."""
-    return _Writer(state, servers).written()
+    return Writer(state, servers).written()
 
 
-class _Writer:
+class Writer:
+    """From numbers to trees and files; leaves out what would be a mistake."""
+
     def __init__(self, state: State, servers: Servers) -> None:
         self.services, self.stack, self.servers = state.services, state.stack, servers
         self.slots = [slot for slot in range(SLOTS) if state.services[slot]["present"]]
@@ -161,14 +163,14 @@ class _Writer:
             return {"links": [f"{name(0)}:dbx"]} if slot > 2 and self._may_need(0, slot) else {}
         started, healthy = {"condition": "service_started"}, {"condition": "service_healthy"}
         done = {"condition": "service_completed_successfully"}
-        wanted: list[tuple[int | str, Tree]] = [
+        wanted: list[list[tuple[int | str, Tree]]] = [
             [], [(slot - 1, started)], [("db", started)], [("db", healthy)], [(0, healthy)], [(3, started)],
             [(slot - 1, done)], [("queue", healthy)], [("db", started), (slot - 1, started)], [],
             [(5, healthy), (1, started)],
-        ][needs]  # fmt: skip
+        ]  # fmt: skip
         found = {
             name(who) if isinstance(who, int) else who: how
-            for who, how in wanted
+            for who, how in wanted[needs]
             if (self._may_need(who, slot) if isinstance(who, int) else self._has_alias(who, slot))
         }
         return {"depends_on": found} if found else {}
@@ -361,8 +363,8 @@ class _Writer:
                 keys = {key: value for key, value in keys.items() if key != "environment"}
                 keys["extends"] = {"file": "template.yml", "service": name(slot)}
             places[place][name(slot)] = keys
-        volumes = {f"data-{slot}": {} for slot in self.slots if f"data-{slot}:/data" in repr(out.base)}
-        tops = {"include": ["more.yml"]} if places["more.yml"] else {}
+        volumes: Tree = {f"data-{slot}": {} for slot in self.slots if f"data-{slot}:/data" in repr(out.base)}
+        tops: Tree = {"include": ["more.yml"]} if places["more.yml"] else {}
         tops |= {"volumes": volumes} if volumes else {}
         tops |= {"networks": {"front": {}}} if "front" in repr(out.base) else {}
         for path, services in places.items():

@@ -1,0 +1,37 @@
+"""Stories that once broke a promise, as short as they came out, each with what was wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.model.conftest import Tell
+from tests.model.edits import Become, Op, Revert, Set, Switch, Sync, Tamper
+
+BROKEN: dict[str, tuple[int, list[Op]]] = {
+    "an option and a service share an image, so their pins said different things": (5, [Set(-1, "db", 1)]),
+    "local.lock is no text any more: every sync ended with exit 3": (2, [Sync(), Tamper("garbage", "local.lock")]),
+    "local.lock was edited, and taken at its word": (
+        4,
+        [Become(3, 11), Set(3, "local_image", 2), Sync(), Tamper("edit", "local.lock")],
+    ),
+    "last.lock is no text any more": (2, [Sync(), Tamper("garbage", "last.lock")]),
+    "the cached base was edited, and taken at its word": (2, [Sync(), Tamper("edit", "base.json")]),
+    "a pin is no JSON any more": (2, [Sync(), Tamper("garbage", "s0.json"), Tamper("delete", "hsm.lock")]),
+    "a person's own checkout was looked at by each sync": (
+        2,
+        [Become(0, 0), Become(1, 0), Set(0, "local_path", 1), Become(0, 1), Sync()],
+    ),
+    "a service that goes to dev and back had its image resolved anew": (
+        3,
+        [Become(0, 2), Set(0, "local_mode", 2), Sync(), Set(0, "local_mode", 1), Sync(), Set(0, "local_mode", 2)],
+    ),
+    "the switch of an option that is off went to the option that is chosen": (
+        2,
+        [Become(0, 6), Become(1, 0), Set(-1, "db", 1), Switch("dev", 0), Sync(), Revert(1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_it_does_not_break_again(told: Tell, what: str) -> None:
+    told(*BROKEN[what])

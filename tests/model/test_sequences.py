@@ -1,0 +1,48 @@
+"""Random stories, in processes of their own so that all cores are used.
+
+HSM_SEED=N replays the stories of a seed; so does `python -m tests.model.run SEED COUNT`. What fails is printed as the
+shortest story that does: put it into test_examples.py, where it stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.model.run import scratch
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LONG = bool(os.environ.get("HSM_LONG"))
+STORIES = 5000 if LONG else 300
+PROCESSES = max(2, min(8, os.cpu_count() or 2))
+USUAL_SEED = 3
+
+
+def test_no_sequence_of_edits_and_runs_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    number = int(os.environ.get("HSM_SEED") or (random.randrange(10**6) if LONG else USUAL_SEED))
+    share = -(-STORIES // PROCESSES)
+    with capsys.disabled():
+        print(f"\n{share * PROCESSES} stories, HSM_SEED={number}", flush=True)
+    with scratch() as place:
+        running = []
+        for part in range(PROCESSES):
+            words = ["-m", "tests.model.run", str(number * 1000 + part), str(share)]
+            command = [sys.executable, *words, str(place / str(part))]
+            pipe = subprocess.PIPE
+            running.append((words, subprocess.Popen(command, cwd=REPOSITORY, stdout=pipe, stderr=pipe, text=True)))
+        ended = [(words, *process.communicate(), process.returncode) for words, process in running]
+    for words, out, said, code in ended:
+        assert code == 0, f"python {' '.join(words)}\n{out}{said}"
+    counts = [json.loads(out) for _, out, _, _ in ended]
+    assert sum(count["stories"] for count in counts) >= STORIES
+    # what the generator must have reached, or it proves nothing
+    for what in ("compared", "exit -9", "exit 1", "Tamper", "Switch", "During", "Move", "Push", "Work"):
+        assert sum(count.get(what, 0) for count in counts) > STORIES / 20, what
+    with capsys.disabled():
+        print({what: sum(count.get(what, 0) for count in counts) for what in counts[0]})
