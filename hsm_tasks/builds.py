@@ -16,7 +16,7 @@ import msgspec
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Keys
 from hsm_tasks.core.steps import Build
-from hsm_tasks.effects import compose, docker, files, sources
+from hsm_tasks.effects import compose, composemodel, docker, files, sources
 from hsm_tasks.effects.sources import View
 from hsm_tasks.wanted import Recipe, recipe, wanted
 from hsm_tasks.world import World
@@ -88,7 +88,7 @@ def _recipe(step: Build, world: World) -> Recipe:
 def _foreseen(world: World, written: Mapping[str, Keys]) -> Mapping[str, Recipe]:
     """Of build sections as they are written, without the project around them."""
     opened = world.opened
-    filled = compose.filled_in_builds(written, opened.files[0].parent, opened.environ)
+    filled = composemodel.filled_in_builds(written, opened.files[0].parent, opened.environ)
     return {name: recipe(build) for name, build in filled.items()}
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from hsm_tasks.core.forms import NAMESPACES, Form, as_map
 from hsm_tasks.core.model import Frozen
-from hsm_tasks.effects import compose, files
+from hsm_tasks.effects import composemodel, files
 from hsm_tasks.scene import Opened
 from hsm_tasks.world import World
 
@@ -71,7 +71,7 @@ def key(opened: Opened) -> str | None:
     if any("$" in path for path in read):
         return None
     root = opened.files[0].parent
-    return compose.model_key(opened.project(), [root / path for path in read], opened.environ)
+    return composemodel.model_key(opened.project(), [root / path for path in read], opened.environ)
 
 
 def recipe(build: Mapping[str, Any]) -> Recipe:
@@ -118,8 +118,8 @@ def _load(place: Path) -> _Answer | None:
 
 def _ask(opened: Opened) -> dict[str, Wanted]:
     project = opened.project()
-    text = compose.read_model(project)
-    model, hashes = json.loads(text), compose.hashes(project, text)
+    text = composemodel.read_model(project)
+    model, hashes = json.loads(text), composemodel.hashes(project, text)
     services: Mapping[str, Mapping[str, Any]] = model.get("services") or {}
     return {name: _wanted(name, keys, model, hashes.get(name, "")) for name, keys in services.items()}
 

@@ -35,16 +35,14 @@ __all__ = [
     "check",
     "down",
     "env_files",
-    "filled_in_builds",
-    "hashes",
+    "feed",
+    "filled_in",
     "identity",
     "identity_files",
     "interpolate",
     "logs",
-    "model_key",
     "passthrough",
     "read_base",
-    "read_model",
     "remove",
     "restart",
     "shell",
@@ -132,7 +130,7 @@ def read_base(files: Sequence[Path], folder: Path, env: Env = None) -> str:
     done = process.run(*argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=explain)
     base = json.loads(done.out)
     written = {"name": base["name"]} if base.get("name") else {}
-    base["name"] = _filled_in({**written, "services": {}}, files[0].parent, env, explain)["name"]
+    base["name"] = filled_in({**written, "services": {}}, files[0].parent, env, explain)["name"]
     return json.dumps(base, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -150,10 +148,10 @@ def base_key(files: Sequence[Path], folder: Path, env: Env = None, known: Sequen
     for path in dict.fromkeys(map(clean, paths)):
         data = content(path)
         names.update(name.decode() for name in _VARIABLE.findall(data or b""))
-        _feed(digest, os.path.relpath(path, folder).encode(), data)
+        feed(digest, os.path.relpath(path, folder).encode(), data)
     for name in sorted(names):
-        _feed(digest, name.encode(), around[name].encode("utf-8", "surrogateescape") if name in around else None)
-    _feed(digest, identity().encode(), root.resolve().name.encode("utf-8", "surrogateescape"))
+        feed(digest, name.encode(), around[name].encode("utf-8", "surrogateescape") if name in around else None)
+    feed(digest, identity().encode(), root.resolve().name.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -169,7 +167,7 @@ def interpolate(images: Sequence[str], folder: Path, env: Env = None, name: str 
     services = {f"i{number}": {"image": image} for number, image in enumerate(templates)}
     model: dict[str, Any] = {"services": services} if name is None else {"name": name, "services": services}
     try:
-        filled = _filled_in(model, folder, env, "compose can not fill in the variables of an image")["services"]
+        filled = filled_in(model, folder, env, "compose can not fill in the variables of an image")["services"]
     except CommandFailed as error:
         raise _about_image(error, templates) from error
     # compose writes $$ for each $ of a value, and leaves an empty image out
@@ -255,65 +253,6 @@ def passthrough(project: Project, args: Sequence[str]) -> int:
     return process.attach(*project.argv(*args), cwd=project.folder)
 
 
-def hashes(project: Project, model: str | None = None) -> dict[str, str]:
-    """service → the config hash that `up` would put on its containers now, but another one where it has a label file,
-    or the network or the volumes of another container.
-
-    In two passes: before compose 5.5 `config --hash` forgets env files (docker/compose#14001), and what `config` prints
-    (`model`, from `read_model`) has them filled in.
-    """
-    argv = ("docker", "compose", "-p", project.name, "-f", "-", "--profile", "*", "config", "--hash", "*")
-    whole = read_model(project) if model is None else model
-    said = process.run(*argv, cwd=project.folder, text_in=whole, explain=_ASKED).out
-    return dict(line.split() for line in said.splitlines() if line.strip())
-
-
-_ASKED = "compose can not say what it would start"
-
-
-def read_model(project: Project) -> str:
-    """The project as compose would run it, as JSON: every value filled in, so there may be secrets in it.
-
-    With all profiles, where they load together (a profile that nobody uses may depend on what is not there).
-    """
-    argv = ("config", "--format", "json")
-    done = process.run(*project.argv("--profile", "*", *argv), cwd=project.folder, ok=_ANY)
-    if done.code == 0:
-        return done.out
-    return process.run(*project.argv(*argv), cwd=project.folder, explain=_ASKED).out
-
-
-def filled_in_builds(builds: Mapping[str, Mapping[str, Any]], folder: Path, env: Env = None) -> dict[str, Any]:
-    """Build sections with their values, as compose would fill them in for a project in `folder`; paths absolute."""
-    model = {"services": {name: {"build": build} for name, build in builds.items()}}
-    how = ("config", "--no-consistency", "--format", "json")
-    filled = _filled_in(model, folder, env, "compose can not fill in the variables of a build", how)
-    return {name: keys["build"] for name, keys in filled["services"].items()}
-
-
-def model_key(project: Project, read: Sequence[Path], env: Env = None) -> str:
-    """A digest of all that `read_model` and `hashes` depend on. `read`: the env and label files of the services.
-
-    Of the environment, all counts whose name stands anywhere in these files: an env file and a list of variables take
-    values from it without a `$`.
-    """
-    around = surroundings(env)
-    digest = hashlib.sha256()
-    _feed(digest, str(project.folder.resolve()).encode("utf-8", "surrogateescape"), project.name.encode())
-    texts = []
-    for path in dict.fromkeys((*project.files, *sources(project.files), *env_files(project.folder, env), *read)):
-        data = content(path)
-        _feed(digest, str(path).encode("utf-8", "surrogateescape"), data)
-        texts.append(data or b"")
-    whole = b"\n".join(texts)
-    for name in sorted(around):
-        counts = name.startswith(("COMPOSE_", "DOCKER_", "HOME")) or (name != "_" and os.fsencode(name) in whole)
-        if counts:
-            _feed(digest, os.fsencode(name), os.fsencode(around[name]))
-    _feed(digest, identity().encode(), b"")
-    return digest.hexdigest()
-
-
 _WHERE = (
     re.compile(r"(?:^|[\s'\"(])services\.([^\s'\"]+)"),  # services.api.ports.0 must be a string
     re.compile(r"services\[([^\s\]]+)\]([^\s'\"]*)"),  # 'services[api].volumes[0].tmpfs.mode' expected type ...
@@ -353,7 +292,7 @@ def _options(files: Sequence[Path], folder: Path) -> list[str]:
     return [word for file in files for word in ("-f", os.path.relpath(file, folder))]
 
 
-def _filled_in(
+def filled_in(
     model: Mapping[str, Any], folder: Path, env: Env, explain: str, how: tuple[str, ...] = _AS_MEANT
 ) -> dict[str, Any]:
     """A small model of our own, through compose, as if it lay in `folder`."""
@@ -375,6 +314,6 @@ def _about_image(error: CommandFailed, images: Sequence[str]) -> HsmError:
     return HsmError(f"{images[int(match[1])]}: {why or 'compose can not read this'}", hint)
 
 
-def _feed(digest: Any, name: bytes, data: bytes | None) -> None:
+def feed(digest: Any, name: bytes, data: bytes | None) -> None:
     """Lengths go in as well, so that nothing can move from one part to the next unseen."""
     digest.update(b"%d %d " % (len(name), -1 if data is None else len(data)) + name + (data or b""))

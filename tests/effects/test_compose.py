@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hsm_tasks.core.errors import CommandFailed, HsmError
-from hsm_tasks.effects import compose, docker, process
+from hsm_tasks.effects import compose, composemodel, docker, process
 from hsm_tasks.effects.compose import Project
 
 
@@ -410,10 +410,10 @@ def test_hashes_see_env_files_and_need_no_engine(shop: Path, monkeypatch: pytest
     base = "services: {a: {image: x, env_file: [a.env]}, b: {image: 'x:$$', profiles: [p]}, c: {image: y}}\n"
     project = Project(write(shop, base=base), shop, "mine")
     (shop / "a.env").write_text("A=1\n", encoding="utf-8")
-    before = compose.hashes(project)
+    before = composemodel.hashes(project)
     assert set(before) == {"a", "b", "c"}, "of all profiles"
     (shop / "a.env").write_text("A=2\n", encoding="utf-8")
-    after = compose.hashes(project)
+    after = composemodel.hashes(project)
     assert before["a"] != after["a"]
     assert before["c"] == after["c"]
 
@@ -456,7 +456,7 @@ class TestProject:
         assert any(line.split() == ["Container", f"{project.name}-a-1", "Started"] for line in lines)
         running = docker.containers(project.name)
         assert [(one.service, one.state) for one in running] == [("a", "running"), ("b", "running"), ("c", "running")]
-        hashes = compose.hashes(project)
+        hashes = composemodel.hashes(project)
         assert {one.service: one.config_hash for one in running} == hashes
         compose.down(project, lines.append)
         assert docker.containers(project.name) == ()
