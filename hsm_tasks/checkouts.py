@@ -47,6 +47,11 @@ def _location(step: Clone, world: World) -> str:
     return str((world.opened.folder / url).resolve()) if is_relative(url) else url
 
 
+def newest(step: Clone, world: World) -> str:
+    """The commit that the server has for the ref now."""
+    return git.remote_commit(_location(step, world), step.repository.ref)
+
+
 def _asked(step: Clone, world: World) -> str | None:
     """Only hsm.lock wants to know; a server that does not answer is no failure of this machine's stack."""
     if step.locked:

@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hsm_tasks import bundling, commands, deploying, report, tables
+from hsm_tasks import bundling, commands, deploying, outdated, report, tables
 from hsm_tasks.core import targets
 from hsm_tasks.core.deploy import Change
 from hsm_tasks.core.errors import mistake
 from hsm_tasks.scene import Opened, Wish, open_stack
+from hsm_tasks.words import Word, there_are
 from hsm_tasks.workspace import STATE, Workspace
 from hsm_tasks.world import World
+
+LOOKS = ("--dry-run", "--check", "--json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Asked:
     frozen: bool
     rest: tuple[str, ...]
     target: str | None = None
+    words: tuple[Word, ...] = ()
 
     def opened(self, *, prod: bool) -> Opened:
         """The stack as it is, or with every service in prod."""
@@ -36,7 +40,8 @@ class Asked:
 def run(head: str, asked: Asked) -> int:
     """Runs one of words.SHIPPING, or `plan` or `status` of a target; the exit code."""
     words: dict[str, Callable[[Asked], int]] = {
-        "bundle": _bundle, "deploy": _deploy, "rollback": _rollback, "plan": _plan, "status": _status}
+        "bundle": _bundle, "deploy": _deploy, "rollback": _rollback, "plan": _plan, "status": _status,
+        "update": _update}
     with commands.holding(asked.here.root / STATE, f"doit {head}", report.say):
         return words[head](asked)
 
@@ -131,6 +136,42 @@ def _release(about: Mapping[str, Any] | None) -> str:
     if about is None:
         return "nothing"
     return f"{(about['commit'] or 'no commit')[:10]}{' with changes' if about['changed'] else ''}"
+
+
+# --- update ------------------------------------------------------------------------------------------------------
+
+
+def _update(asked: Asked) -> int:
+    """What an update would move; with --check the answer is an exit code as well."""
+    more = [Word.parse(text) for text in asked.rest if not text.startswith("-")]
+    _, flags = _options("update", [text for text in asked.rest if text.startswith("-")], (), LOOKS)
+    words = (*asked.words, *more)
+    if other := next((word for word in words if word.head != "update"), None):
+        raise mistake(f'"{other}" does not go with {" and ".join(sorted(flags))}', "say update, or update:SERVICE …")
+    if flags == {"--json"}:
+        raise mistake("update --json prints what would move, and does not move it", "say --dry-run or --check with it")
+    names = frozenset(word.name for word in words if word.name)
+    everything = len(names) < len(words)
+    wish = Wish(move=names, everything=everything, frozen=asked.frozen, look=True)
+    opened = open_stack(asked.here, asked.stack, asked.environ, wish)
+    if unknown := sorted(name for name in names if opened.scene.chosen.stands_for(name) is None):
+        raise there_are(f"update:{unknown[0]}", [f"update:{name}" for name in opened.scene.chosen.forms])
+    said = outdated.outdated(World(opened, report.progress, report.say, looks=True))
+    print(json.dumps(said, indent=2, ensure_ascii=False) if "--json" in flags else _moves(said))
+    return 1 if "--check" in flags and said["outdated"] else 0
+
+
+def _moves(said: Mapping[str, Any]) -> str:
+    head = f"{said['outdated']} of {len(said['entries'])} entries would move (stack {said['stack']})"
+    rows = [(f"  {row['key']}", f"{_entry(row['old'])} → {_entry(row['new'])}")
+            for row in said["entries"] if row["moves"]]
+    return "\n".join([head, *([tables.columns(rows)] if rows else [])])
+
+
+def _entry(one: Mapping[str, Any] | None) -> str:
+    if one is None:
+        return "none"
+    return str(one["commit"])[:10] if "commit" in one else f"{one['tag'] or ''}@{(one['digest'] or 'none')[7:19]}"
 
 
 # --- options -----------------------------------------------------------------------------------------------------

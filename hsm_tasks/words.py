@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "prod": "prod:SERVICE  run a service from its ready image from now on, then sync",
     "use": "use:OPTION  select an option of a group, then sync",
     "unuse": "unuse:OPTION  deselect an option of an M-of-N group, then sync",
-    "update": "update[:SERVICE]  move pins to what the registry and the branch say now",
+    "update": "update[:SERVICE]  move pins to what the registry and the branch say now (--dry-run, --check, --json)",
     "plan": "plan [WORDS…]  what would run and why, and the diff of the override, without doing it (--json)",
     "status": "services, modes, groups, pins, checkouts and containers (--json)",
     "bundle": "a folder that runs elsewhere with docker compose alone (--out DIR, --tar, --prod, --json)",
@@ -47,6 +47,11 @@ ASIDE = ("doctor", "init", "schema", "explain", "completion")  # not about one s
 ALONE = (*ASIDE, *SHIPPING, "plan", "status", "stacks", "logs", "compose")  # questions: nothing else on their line
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
 ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "update", "render", "resolve")
+
+
+def looks_at_updates(words: Sequence[str]) -> bool:
+    """Whether a line asks what an update would move, and is not to move it."""
+    return words[0].partition(":")[0] == "update" and not {"--dry-run", "--check", "--json"}.isdisjoint(words)
 
 
 @dataclass(frozen=True, slots=True)
