@@ -216,10 +216,14 @@ def _services(sources: Mapping[str, _Sources], ready: Sequence[str], base: Base)
         yield ""
         others = f"{len(ready)} other {'service' if len(ready) == 1 else 'services'}" if sources else "services"
         yield f"# The {others} ({_listed(ready)}) run from their images; hsm.lock pins the digests,"
+        own = next((name for name in ready if _kind(base.services[name]) not in _KIND), None)
+        if own is None:
+            yield "# and `hsm update` moves them."
+            return
         yield "# and `hsm update` moves them. To work on one from its sources, say where they are:"
         if not sources:
             yield "# services:"
-        yield f'#   {_flow(ready[0])}: {{repo: {{url: "https://git.example/acme/{ready[0]}.git", ref: main}}}}'
+        yield f'#   {_flow(own)}: {{repo: {{url: "https://git.example/acme/{own}.git", ref: main}}}}'
 
 
 def _local(sources: Mapping[str, _Sources]) -> str:
@@ -276,7 +280,8 @@ def _why(suggested: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
 
 
 def _suggestion(role: str, names: Sequence[str], base: Base) -> Iterator[str]:
-    usual = next((name for name in names if not base.services[name].get("profiles")), names[0])
+    needed = {name for keys in base.services.values() for name in soft(keys)}
+    usual = min(names, key=lambda name: (name not in needed, bool(base.services[name].get("profiles")), name))
     yield f"#   {role}:"
     yield "#     strategy: 1-of-N"
     yield f"#     alias: {_free(base.services, *_ROLES[role][0], f'any-{role}')}"
