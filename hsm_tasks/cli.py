@@ -318,6 +318,8 @@ def _is_gone(opened: Opened, step: str) -> bool:
     """Whether a step can not come back by a switch of a mode or a selection: what it is about is no longer named."""
     head, _, rest = step.partition(":")
     name = rest.partition(":")[0]
+    if opened.scene.everything and head in ("clone", "resolve"):
+        return True  # an update of everything moves what it sees; what it does not see would be believed as it was
     if head == "clone":
         services = (*opened.scene.stack.services.values(), *opened.scene.committed.services.values())
         return name not in {service.repository.name for service in services if service.repository}

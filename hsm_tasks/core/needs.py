@@ -165,20 +165,6 @@ def lock(scene: Scene, cloned: tuple[Clone, ...], resolved: tuple[Resolve, ...])
     )
 
 
-def outlives(scene: Scene, step: str) -> bool:
-    """Whether what is known of a step that nobody needs today stays known: a mode or a selection may need it again, and
-    what is there need not be asked for anew. An update of everything forgets pins and commits that it does not see."""
-    head, _, rest = step.partition(":")
-    subject, stacks = rest.partition(":")[0], (scene.stack, scene.committed)
-    named = {name for stack in stacks for name in stack.services} | scene.base.services.keys()
-    if head == "build":
-        return subject in named
-    if head == "resolve":
-        return subject in named and not scene.everything
-    repositories = (service.repository for stack in stacks for service in stack.services.values())
-    return head == "clone" and not scene.everything and any(r and r.name == subject for r in repositories)
-
-
 def missing_entries(scene: Scene) -> tuple[str, ...]:
     """What hsm.lock lacks for the stack as committed; a frozen sync refuses to add it."""
     images = {_key(form, scene) for form in _image_needs(scene.committed_choice, scene.images).values()}

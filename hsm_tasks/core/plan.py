@@ -11,7 +11,7 @@ from hsm_tasks.core.forms import Chosen, Form, as_map
 from hsm_tasks.core.layers import append
 from hsm_tasks.core.model import Dev, Keys
 from hsm_tasks.core.mounts import binds, is_remote, rebase, sources
-from hsm_tasks.core.needs import clones, image_key, lock, missing_entries, named_images, outlives, resolves
+from hsm_tasks.core.needs import clones, image_key, lock, missing_entries, named_images, resolves
 from hsm_tasks.core.render import Draft, Site, named_volumes, open_pins, render
 from hsm_tasks.core.scene import Paths, Scene
 from hsm_tasks.core.steps import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
@@ -34,7 +34,6 @@ __all__ = [
     "label",
     "missing_entries",
     "named_images",
-    "outlives",
     "plan",
     "reachable",
 ]

@@ -251,7 +251,8 @@ def _root(folder: Path | None) -> Path | None:
 def _content(root: Path, *, alone: bool) -> dict[str, bytes]:
     """All files that compose could read: the base and what lies beside it, and the override. `alone`: what it is asked
     about comes by stdin, and names no file; then there is only .env."""
-    beside = [path for path in (root / "stacks" / "shop").rglob("*") if path.is_file() and path.name not in HSM_FILES]
+    there = [path for path in (root / "stacks" / "shop").rglob("*") if path.suffix != ".tmp"]  # another step's work
+    beside = [path for path in there if path.is_file() and path.name not in HSM_FILES]
     found = [*beside, *(root / ".hsm").glob("*/override.yml")]
     if alone:
         found = [path for path in beside if path.name == ".env"]

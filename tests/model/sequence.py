@@ -33,10 +33,11 @@ from tests.model.edits import (
     Update,
     Work,
 )
+from tests.model.files import written
 from tests.model.hsm import Run, call, killed, moments
 from tests.model.oracle import LOCKS, SHOP, STATE, View, outputs
 from tests.model.servers import LATE, REPOSITORIES, Servers
-from tests.model.stack import DB, EXTRAS, QUEUE, State, Writer, Written, written
+from tests.model.stack import DB, EXTRAS, QUEUE, State, Writer, Written
 
 LOCAL = f"{SHOP}/hsm.local.yaml"
 OVERRIDE = f"{SHOP}/docker-compose.hsm.yml"

@@ -1,4 +1,4 @@
-"""What a person has written, as numbers: `State`. And the same as trees of YAML and as files: `written`.
+"""What a person has written, as numbers: `State`. And as trees of YAML: `Writer`; files.py makes files of them.
 
 Any numbers make a stack that hsm accepts: what would be a mistake (a dev mode without sources, a reference to a service
 that comes later) is left out when the files are made. So any part of a sequence is a sequence, and failures shrink.
@@ -10,8 +10,6 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-
-import yaml
 
 from tests.model.servers import IMAGES, LATE, REFS, REPOSITORIES, Servers
 
@@ -77,11 +75,6 @@ def name(slot: int) -> str:
     return f"s{slot}"
 
 
-def written(state: State, servers: Servers) -> Written:
-    """The files of a state, by their paths below the workspace."""
-    return Writer(state, servers).written()
-
-
 class Writer:
     """From numbers to trees and files; leaves out what would be a mistake."""
 
@@ -89,16 +82,16 @@ class Writer:
         self.services, self.stack, self.servers = state.services, state.stack, servers
         self.slots = [slot for slot in range(SLOTS) if state.services[slot]["present"]]
 
-    def written(self) -> Written:
+    def trees(self) -> Written:
+        """All but the files."""
         out = Written(repos="checkouts" if self.stack["repos_dir"] else "repos")
         out.base = {name(slot): keys for slot in self.slots if (keys := self.base(slot)) is not None}
         named = {name(slot): self.hsm(slot) for slot in self.slots if self.named(slot)}
-        out.hsm = self._filled({"services": named, "groups": dict(self.groups("select")), **self._tops()})
+        out.hsm = filled({"services": named, "groups": dict(self.groups("select")), **self._tops()})
         out.local = self._local()
-        tag_env, tag_file = self.stack["tag_env"], self.stack["tag_file"]
+        tag_env = self.stack["tag_env"]
         out.environ = {"TAG": ("", "1.1.0", "2.0.0")[tag_env]} if tag_env else {}
         out.shared = self.stack["shared_default"]
-        out.files = dict(self._files(out, tag_file))
         return out
 
     # --- the base --------------------------------------------------------------------------------------------------
@@ -296,7 +289,7 @@ class Writer:
         compose = (None, "docker-compose.yml", ["docker-compose.yml", "extra.yml"])[given["compose"]]
         return keys | ({"defaults": defaults} if defaults else {}) | ({"compose": compose} if compose else {})
 
-    # --- hsm.local.yaml, and all as files ----------------------------------------------------------------------------
+    # --- hsm.local.yaml ----------------------------------------------------------------------------
 
     def _local(self) -> Tree:
         users = [self.repo(slot) for slot in self.slots if self.named(slot)]
@@ -321,71 +314,9 @@ class Writer:
                 services[name(slot)] = keys
         mode = self.stack["local_stack_mode"]
         top: Tree = {"mode": ("", "prod", "dev")[mode]} if mode else {}
-        return self._filled({**top, "services": services, "groups": dict(self.groups("local"))})
-
-    def _filled(self, tree: Tree) -> Tree:
-        return {key: value for key, value in tree.items() if value not in ({}, None)}
-
-    def _files(self, out: Written, tag_file: int) -> Iterator[tuple[str, str]]:
-        shop = "stacks/shop"
-        split = {name(slot) for slot in self.slots if self.services[slot]["named"] == 2}
-        shared = {key: out.hsm["services"][key] for key in split}
-        main = {**out.hsm, "services": {k: v for k, v in out.hsm.get("services", {}).items() if k not in split}}
-        common: Tree = self._filled({"services": shared})
-        if self.stack["shared_default"]:
-            common["defaults"] = {"prod": {"labels": {"shared": "yes"}}, "dev": {"labels": {"shared": "yes"}}}
-        if common:
-            main["include"] = ["../common.yaml"]
-            yield "stacks/common.yaml", self._text(common)
-        yield f"{shop}/hsm.yaml", f"# comment {self.stack['comment']}\n{self._text(self._filled(main))}"
-        if out.local:
-            yield f"{shop}/hsm.local.yaml", self._text(out.local)
-        yield from self._base_files(shop, out)
-        env = {"TAG": ("", "1.1.0", "1.2.0")[tag_file], "PORT": ("", "8085", "8086")[self.stack["port"]]}
-        if lines := [f"{key}={value}\n" for key, value in env.items() if value]:
-            yield f"{shop}/.env", "".join(lines)
-        settings = f'mirrors = {{"{MIRRORED}" = "{self.servers.registry.url}"}}\nrepos_dir = "{out.repos}"\n'
-        yield "pyproject.toml", f"[tool.hsm]\njobs = {2 + 4 * self.stack['jobs']}\n{settings}"
-        yield f"{shop}/ctx/src/a", "a\n"
-        yield f"{shop}/conf/a", "a\n"
-
-    def _base_files(self, shop: str, out: Written) -> Iterator[tuple[str, str]]:
-        """base 2: in an included file, where it needs nobody; base 3: it extends a template."""
-        places: dict[str, Tree] = {"docker-compose.yml": {}, "more.yml": {}}
-        templates: Tree = {}
-        for slot in (slot for slot in self.slots if name(slot) in out.base):
-            keys, place = out.base[name(slot)], "docker-compose.yml"
-            linked = {"depends_on", "links", "volumes_from", "network_mode", "ipc", "networks", "volumes"} & keys.keys()
-            if self.services[slot]["base"] == 2 and not linked:
-                place = "more.yml"
-            if self.services[slot]["base"] == 3 and "environment" in keys:
-                templates[name(slot)] = {"environment": keys["environment"]}
-                keys = {key: value for key, value in keys.items() if key != "environment"}
-                keys["extends"] = {"file": "template.yml", "service": name(slot)}
-            places[place][name(slot)] = keys
-        volumes: Tree = {f"data-{slot}": {} for slot in self.slots if f"data-{slot}:/data" in repr(out.base)}
-        tops: Tree = {"include": ["more.yml"]} if places["more.yml"] else {}
-        tops |= {"volumes": volumes} if volumes else {}
-        tops |= {"networks": {"front": {}}} if "front" in repr(out.base) else {}
-        for path, services in places.items():
-            if services or path == "docker-compose.yml":
-                yield f"{shop}/{path}", self._text({"services": services, **(tops if path[0] == "d" else {})})
-        if templates:
-            yield f"{shop}/template.yml", self._text({"services": templates})
-        first = next(iter(places["docker-compose.yml"]), None)
-        over: Tree = {"services": {first: {"stop_grace_period": f"{self.stack['extra']}s"}} if first else {}}
-        yield f"{shop}/extra.yml", self._text(over)
-        if self.stack["extra"] and first:
-            yield f"{shop}/docker-compose.override.yml", self._text(over)
-
-    def _text(self, tree: Tree) -> str:
-        if self.stack["order"]:
-            tree = _reversed(tree)
-        return str(yaml.dump(tree, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
+        return filled({**top, "services": services, "groups": dict(self.groups("local"))})
 
 
-def _reversed(tree: Any) -> Any:
-    """Mappings the other way round: the same to every reader of YAML."""
-    if isinstance(tree, dict):
-        return {key: _reversed(tree[key]) for key in reversed(tree)}
-    return [_reversed(item) for item in tree] if isinstance(tree, list) else tree
+def filled(tree: Tree) -> Tree:
+    """Without what says nothing."""
+    return {key: value for key, value in tree.items() if value not in ({}, None)}
