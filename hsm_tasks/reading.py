@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from hsm_tasks.effects import compose, files
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
 
+_asked_before: dict[str, str] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Cached:
     """What compose said under a key, and the file that remembers it."""
@@ -28,10 +31,12 @@ class Cached:
     path: Path
 
     @classmethod
-    def read(cls, path: Path, key: str) -> Cached | None:
-        """None where it must be asked."""
+    def read(cls, path: Path, key: str, ask: Callable[[], str]) -> Cached:
+        """From the file, or from compose: once a process, since a first run reads a stack twice and keeps it late."""
         head, _, text = (files.read_own(path) or "").partition("\n")
-        return cls(key, text, path) if head == key and text else None
+        if head != key or not text:
+            text = _asked_before[key] = _asked_before.get(key) or ask()
+        return cls(key, text, path)
 
     def keep(self) -> None:
         """`.hsm` says of itself that git is not to see it."""
@@ -65,7 +70,7 @@ def read_base(folder: Path, state: Path, base_files: tuple[Path, ...], environ: 
     """The base of a stack whose hsm.yaml is in `folder`."""
     root = base_files[0].parent
     key, cache = compose.base_key(base_files, root, environ), state / "base.json"
-    said = Cached.read(cache, key) or Cached(key, compose.read_base(base_files, root, environ), cache)
+    said = Cached.read(cache, key, lambda: compose.read_base(base_files, root, environ))
     return Reading(_base(said.text, posixpath.relpath(root, folder)), base_files, environ, said)
 
 
@@ -85,7 +90,7 @@ def image_values(images: frozenset[str], reading: Reading) -> tuple[dict[str, st
     values = [(name, reading.environ.get(name)) for name in names]
     key = files.digest(repr((reading.said.key, templates, values)).encode("utf-8", "surrogateescape"))
     cache = reading.said.path.with_name("images.json")
-    said = Cached.read(cache, key) or Cached(key, msgspec.json.encode(_asked(templates, reading)).decode(), cache)
+    said = Cached.read(cache, key, lambda: msgspec.json.encode(_asked(templates, reading)).decode())
     return {**plain, **msgspec.json.decode(said.text)}, said
 
 
