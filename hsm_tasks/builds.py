@@ -51,7 +51,7 @@ def reason(step: Build, world: World) -> str | None:
     """Words, if it is to be built whatever it is made of."""
     if _recipe(step, world).context is None:
         return "its context is not on this machine: only the builder knows whether it changed"
-    there = _images(world).get(docker.full_name(step.image))
+    there = images(world).get(docker.full_name(step.image))
     if there is None:
         return f"the engine has no image {step.image}"
     return None if there == _built(world).get(step.image) else f"{step.image} is another image than was built here"
@@ -67,7 +67,7 @@ def build(step: Build, world: World) -> None:
     there = docker.image_id(step.image)
     with world.guard:
         if there is not None:
-            _images(world)[docker.full_name(step.image)] = there
+            images(world)[docker.full_name(step.image)] = there
             text = msgspec.json.encode({**_built(world), step.image: there}, order="sorted").decode()
             files.write_if_changed(_record(world), text)
 
@@ -136,8 +136,8 @@ def _image_of(name: str, world: World) -> str:
     return known.image if known else f"{world.opened.scene.project}-{name}"
 
 
-def _images(world: World) -> dict[str, str]:
-    """All images of the engine, asked once a run."""
+def images(world: World) -> dict[str, str]:
+    """All images of the engine, asked once a run; what is built meanwhile is put in."""
     if "images" not in world.memo:
         world.memo["images"] = docker.images()
     found: dict[str, str] = world.memo["images"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from hsm_tasks.builds import images
 from hsm_tasks.commands import active, interrupted
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.core.model import Frozen
@@ -141,7 +142,7 @@ def _look(world: World, started: frozenset[str]) -> _Sight:
     strangers = tuple(sorted({*(set(there) - running), *_deselected(world, there, started)}))
     if not there:
         return _Sight(there, {}, {}, strangers, {})
-    return _Sight(there, wanted(world), _load(world), strangers, {**docker.images()})
+    return _Sight(there, wanted(world), _load(world), strangers, {**images(world)})
 
 
 def _deselected(world: World, there: Iterable[str], started: frozenset[str]) -> set[str]:
