@@ -33,6 +33,8 @@ CODES: Final[dict[str, Kind]] = {
         r"lists the options",
         "there is no completion",
         "stands alone",
+        "does not go with",
+        "^update --json prints",
         r"needs a value",
         r"(is|are) for deploy",
     ),
