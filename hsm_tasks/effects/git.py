@@ -108,7 +108,7 @@ def _clone_into(directory: Path, server: Server, ref: str, commit: str | None) -
         place = Place(place.branch, gitrefs.locked_commit(directory, server, ref, commit))
     target = ("-B", place.branch) if place.branch else ("--detach",)
     _do(directory, "checkout", "--quiet", "--progress", *target, place.commit, progress=server.progress)
-    if place.branch:
+    if place.branch and place.branch != first:  # for the default branch, clone has written it
         _do(directory, "branch", "--quiet", f"--set-upstream-to=origin/{place.branch}", place.branch)
     if first and first != place.branch:  # clone makes the default branch; a person who asked for another has one only
         ask("branch", "--quiet", "-D", first, at=directory)
