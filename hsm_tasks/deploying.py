@@ -119,8 +119,11 @@ def _send_files(where: Place, new: Shipment) -> None:
                        'name it by ssh (host = "ssh://…"), or use a swarm, which carries configs and secrets itself')
     if mounted or needed:
         path = where.work / "files.tar"
-        parcel.tar(path, [*mounted, *needed], ".")
-        where.machine.unpack(path.read_bytes(), f"{where.directory}/files")
+        try:
+            parcel.tar(path, [*mounted, *needed], ".")
+            where.machine.unpack(path.read_bytes(), f"{where.directory}/files")
+        finally:
+            path.unlink(missing_ok=True)  # there may be secrets in it
 
 
 def _binds(new: Shipment) -> list[str]:

@@ -65,16 +65,20 @@ class Shipment:
         return f"{commit}{' with changes' if self.manifest.get('changed') else ''}"
 
 
-def place(world: World, target: Target) -> Place:
-    """Where a stack is, or will be, on a target. It asks the machine, and makes our folder there."""
+def place(world: World, target: Target, work: Path | None = None) -> Place:
+    """Where a stack is, or will be, on a target. `work` is a folder for who only looks, and then nothing is made there.
+    """
     reached = machine.machine(target)
     project = target.project or world.opened.scene.project
-    work = world.opened.state / "targets" / target.name
-    work.mkdir(parents=True, exist_ok=True)
+    own = world.opened.state / "targets" / target.name
     kept = target.directory
     if reached.ssh is None and kept is None:
-        kept = str((work / "place").resolve())
-    return Place(target, reached, reached.folder(kept, project), project, work, world)
+        kept = str((own / "place").resolve())
+    if work is None:
+        own.mkdir(parents=True, exist_ok=True)
+        own.chmod(0o700)  # a secret may be worked on here
+    directory = reached.folder(kept, project, make=work is None)
+    return Place(target, reached, directory, project, work or own, world)
 
 
 def shipment(where: Place, packed: Packed) -> Shipment:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hsm_tasks import bundling, commands, deploying, outdated, report, tables
@@ -12,7 +14,7 @@ from hsm_tasks.core import targets
 from hsm_tasks.core.deploy import Change
 from hsm_tasks.core.errors import mistake
 from hsm_tasks.scene import Opened, Wish, open_stack
-from hsm_tasks.words import Word, there_are
+from hsm_tasks.words import SHIPPING, Word, there_are
 from hsm_tasks.workspace import STATE, Workspace
 from hsm_tasks.world import World
 
@@ -21,7 +23,10 @@ LOOKS = ("--dry-run", "--check", "--json")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a line asks for: the stack, whether hsm.lock may lack something, and the arguments behind the word."""
+    """What a line asks for: the stack, whether hsm.lock may lack something, and the arguments behind the word.
+
+    `work` is a folder to work in for who only looks: nothing else is written then, and no lock is taken.
+    """
 
     here: Workspace
     stack: str
@@ -30,11 +35,13 @@ class Asked:
     rest: tuple[str, ...]
     target: str | None = None
     words: tuple[Word, ...] = ()
+    work: Path | None = None
 
     def opened(self, *, prod: bool) -> Opened:
         """The stack as it is, or with every service in prod."""
         local = bundling.all_prod if prod else None
-        return open_stack(self.here, self.stack, self.environ, Wish(local=local, frozen=self.frozen))
+        wish = Wish(local=local, frozen=self.frozen, look=self.work is not None)
+        return open_stack(self.here, self.stack, self.environ, wish)
 
 
 def run(head: str, asked: Asked) -> int:
@@ -42,6 +49,9 @@ def run(head: str, asked: Asked) -> int:
     words: dict[str, Callable[[Asked], int]] = {
         "bundle": _bundle, "deploy": _deploy, "rollback": _rollback, "plan": _plan, "status": _status,
         "update": _update}
+    if head not in SHIPPING:  # it only looks
+        with TemporaryDirectory(prefix="hsm-") as work:
+            return words[head](replace(asked, work=Path(work)))
     with commands.holding(asked.here.root / STATE, f"doit {head}", report.say):
         return words[head](asked)
 
@@ -68,7 +78,7 @@ def _shown(made: Mapping[str, Any]) -> str:
 
 def _place(asked: Asked, opened: Opened) -> deploying.Place:
     target = targets.pick(asked.target, {**asked.here.settings.targets, **opened.scene.stack.targets})
-    return deploying.place(World(opened, report.progress, report.say), target)
+    return deploying.place(World(opened, report.progress, report.say), target, asked.work)
 
 
 def _ready(

@@ -44,10 +44,12 @@ class Machine:
         hint = "try it by hand: ssh must get there without a password" if self.ssh else ""
         return process.run(*argv, text_in=text_in, timeout=_TIMEOUT, explain=explain, hint=hint, ok=ok)
 
-    def folder(self, directory: str | None, project: str) -> str:
-        """Our folder there, as an absolute path; it is made."""
+    def folder(self, directory: str | None, project: str, *, make: bool) -> str:
+        """Our folder there, as an absolute path."""
         wanted = shlex.quote(directory) if directory else f'"$HOME"/.local/share/hsm/{project}'
-        return self.shell(f"umask 077; mkdir -p {wanted}/files && cd {wanted} && pwd -P").out.strip()
+        making = f"umask 077; mkdir -p {wanted}/files && cd {wanted} && pwd -P"
+        looking = f"cd {wanted} 2>/dev/null && pwd -P || echo {wanted}"
+        return self.shell(making if make else looking).out.strip()
 
     def write(self, path: str, data: bytes, mode: int) -> None:
         """Puts a file in place in one move."""

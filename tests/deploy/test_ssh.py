@@ -92,7 +92,11 @@ def asked(url: str) -> Iterator[Counter[str]]:
 
 def test_a_stack_is_planned_deployed_updated_broken_and_rolled_back(shop: Workspace, servers: Servers) -> None:
     url = shop.variables["WEB"]
+    before = shop.files()
     assert re.search(r"web +add", shop.run("plan", "deploy", "target=staging").out)
+    assert shop.run("status", "target=staging", "--json").json()["current"] is None
+    assert shop.files() == before  # who looks leaves nothing behind
+    assert not (shop.root.parent / "there").exists()
     assert not shop.containers()
     shop.run("deploy", "target=staging")
     assert world.ask(url) == "web 1.0\n"
