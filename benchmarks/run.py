@@ -54,6 +54,7 @@ def nothing(folder: Path, rounds: int, sizes: tuple[int, ...] = (10, 100, 1000))
         stock = make_doit(folder / f"doit{size}", shape, DOIT)
         found = side_by_side([
             Case("python -c pass", [PYTHON, "-c", "pass"], root),
+            Case("python -c 'import re'", [PYTHON, "-c", "import re"], root),  # what pip's own script does first
             Case("ninja", ["ninja"], ninja),
             Case("hsm sync", [HSM, "sync"], root, OFFLINE),
             Case("import doit.doit_cmd", [PYTHON, "-c", "import doit.doit_cmd"], root),

@@ -84,8 +84,9 @@ def run(argv: Sequence[str], tasks: Sequence[Step], **session: Unpack[Session]) 
             gc.disable()
     if loader.crash is not None:
         raise loader.crash
-    if code == 0 and loader.fresh is not None:
-        session.get("on_fresh", lambda steps, files: None)(*loader.fresh)
+    on_fresh = session.get("on_fresh")
+    if code == 0 and on_fresh is not None and loader.fresh is not None:
+        on_fresh(*loader.fresh)
     return code
 
 

@@ -13,18 +13,18 @@ from tests.commands.conftest import Make
 Edit = Callable[[Workspace], object]
 
 
-def _planned(here: Workspace, *words: str, **variables: str) -> dict[str, Any]:
-    gathered: dict[str, Any] = here.run("plan", *words, "--json", **variables).json()
+def _planned(here: Workspace, *words: str) -> dict[str, Any]:
+    gathered: dict[str, Any] = here.run("plan", *words, "--json").json()
     return gathered
 
 
-def _held(here: Workspace, *words: str, **variables: str) -> dict[str, Any]:
+def _held(here: Workspace, *words: str) -> dict[str, Any]:
     """The plan of these words, after it has been held against what they really run."""
     before = here.files()
-    planned = _planned(here, *words, **variables)
+    planned = _planned(here, *words)
     assert here.files() == before
     states = {step["name"]: step["state"] for step in planned["steps"]}
-    lines = here.steps(*words, **variables)
+    lines = here.steps(*words)
     ran = {step for step, result in lines.items() if result == "ran"}
     sure = {step for step, state in states.items() if state == "run"}
     assert sure <= ran, f"planned, and did not run: {sure - ran}"
@@ -33,6 +33,13 @@ def _held(here: Workspace, *words: str, **variables: str) -> dict[str, Any]:
     reasons = {step["name"]: step["reasons"] for step in planned["steps"]}
     assert all(bool(reasons[name]) == (state != "fresh") for name, state in states.items())
     return planned
+
+
+
+
+def _without_tracing(here: Workspace) -> None:
+    here.edit("docker-compose.yml", "  tracing:\n    image: @REG@/metrics\n", "")
+    here.edit("hsm.yaml", "[metrics, tracing]", "[metrics]")
 
 
 MORE = "  more: {image: '@REG@/web:1.0'}\n"
@@ -45,8 +52,7 @@ EDITS: dict[str, Edit] = {
     "limits": lambda here: here.edit("hsm.yaml", "memory: 64M", "memory: 32M"),
     "a base service": lambda here: here.edit("docker-compose.yml", 'command: ["true"]', 'command: ["true", "-v"]'),
     "a service more": lambda here: here.edit("docker-compose.yml", "  toolbox:", f"{MORE}  toolbox:"),
-    "a service less": lambda here: here.edit("docker-compose.yml", "  tracing:\n    image: @REG@/metrics\n", "")
-    or here.edit("hsm.yaml", "[metrics, tracing]", "[metrics]"),
+    "a service less": lambda here: _without_tracing(here),
     "an override edited": lambda here: here.write("docker-compose.hsm.yml", "services: {}\n"),
     "an override deleted": lambda here: (here.stack / "docker-compose.hsm.yml").unlink(),
     "a fragment edited": lambda here: here.root.joinpath(".hsm/shop/fragments/web.yml").write_text("services: {}\n"),

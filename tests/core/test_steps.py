@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hsm_tasks.core.plan import plan
-from hsm_tasks.core.steps import Lock, label
+from hsm_tasks.core.steps import label
 from tests.support.stage import REPO, scene
 
 
@@ -22,9 +22,3 @@ def test_steps_are_labelled_as_people_type_them() -> None:
         "up:web",
     ]
     assert str(made) == "\n".join(label(step) for step in made.steps)
-
-
-def test_the_lock_reads_every_pin_and_record_once() -> None:
-    step = Lock(images={"a": "1", "b": "2"}, repositories={"c": "2"}, committed=frozenset(), output="", local_output="",
-                copy="")
-    assert step.inputs == ("1", "2")
