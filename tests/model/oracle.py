@@ -40,10 +40,13 @@ def outputs(step: str) -> tuple[str, ...]:
 
 
 class View:
-    """A moment: what is written, and what lies on disk. `locks` are the texts of LOCKS that count."""
+    """A moment: what is written, and what lies on disk. `locks` are the texts of LOCKS that count, `there` the checkouts;
+    of a run, these are what it found."""
 
-    def __init__(self, root: Path, out: Written, grace: str, locks: Mapping[str, str]) -> None:
-        self.root, self.out, self.grace, self.locks = root, out, grace, locks
+    def __init__(
+        self, root: Path, out: Written, grace: str, locks: Mapping[str, str], there: frozenset[str]
+    ) -> None:
+        self.root, self.out, self.grace, self.locks, self.there = root, out, grace, locks, there
         self.hsm, self.committed = _joined(out, out.local), _joined(out, {})
 
     @property
@@ -82,7 +85,7 @@ class View:
             if repo and repo["name"] == plain:
                 yield sorted(repo.items()), kind, self.out.repos
                 yield [self._entry(text, f"{repo['url']} {repo['ref']}") for text in self.locks.values()]
-                yield service["mode"], (self.root / self.out.repos / plain / ".git").exists()
+                yield service["mode"], plain in self.there
                 return
 
     def _resolve(self, service: str, _: tuple[str, ...]) -> Iterator[object]:

@@ -174,9 +174,10 @@ class Sequence:
         self.counts[f"exit {done.code}"] = self.counts.get(f"exit {done.code}", 0) + 1
         right = {0, -9, 1} if self._may_fail() else {0, -9}
         self._expect(done.code in right, f"exit {done.code}", done)
-        self._minimal(done, before, old, update=words[0].startswith("update"))
-        self._remember(done, before, old, update=words == ("update",))
-        if done.code == 0 and words == ("update",):
+        update = any(word.startswith("update") for word in words)
+        self._minimal(done, before, old, update=update)
+        self._remember(done, before, old, update=update)
+        if done.code == 0 and "update" in words:
             self.moved = False
         return done
 
@@ -191,7 +192,7 @@ class Sequence:
     def _minimal(self, done: Run, before: View, old: dict[str, str | None], *, update: bool) -> None:
         if done.code not in (0, 1):
             return
-        now = View(self.root, self.out, self._grace(), before.locks)
+        now = View(self.root, self.out, self._grace(), before.locks, before.there)
         for step in done.ran:
             left = self.left.get(step)
             if left is None or (update and not step.startswith(("render", "merge", "check"))):
@@ -213,11 +214,12 @@ class Sequence:
                 self.left[step] = Left(inputs, texts)
             elif result != "fresh" and done.code != 0 and (left := self.left.get(step)):
                 were = tuple(old.get(path) for path in outputs(step))
-                if left != Left(inputs, texts) or were != texts:
+                begun = result == "failed" or (update and not step.startswith(("render", "merge", "check")))
+                if begun or left != Left(inputs, texts) or were != texts:
                     del self.left[step]
         if done.code == 0:  # the rows and files of services that are gone go, so they may begin anew
             self.left = {step: left for step, left in self.left.items() if after.has(step)}
-        if update:  # it moves what it sees, and forgets the rest
+        if update and done.code == 0:  # it moves what it sees, and forgets the rest
             self.left = {step: left for step, left in self.left.items() if step in done.results}
 
     # --- the promises ------------------------------------------------------------------------------------------------
@@ -259,7 +261,8 @@ class Sequence:
     # --- moments -----------------------------------------------------------------------------------------------------
 
     def _view(self) -> View:
-        return View(self.root, self.out, self._grace(), {path: self._text(path) or "" for path in LOCKS})
+        there = frozenset(path.parent.name for path in (self.root / self.out.repos).glob("*/.git"))
+        return View(self.root, self.out, self._grace(), {path: self._text(path) or "" for path in LOCKS}, there)
 
     def _grace(self) -> str:
         """What extra.yml says, where compose reads it."""
