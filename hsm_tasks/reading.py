@@ -89,7 +89,7 @@ def image_values(images: frozenset[str], reading: Reading) -> tuple[dict[str, st
     names = sorted({name for image in templates for name in _VARIABLE.findall(image)})
     values = [(name, reading.environ.get(name)) for name in names]
     key = files.digest(repr((reading.said.key, templates, values)).encode("utf-8", "surrogateescape"))
-    cache = reading.said.path.with_name("images.json")
+    cache = reading.said.path.with_name("references.json")
     said = Cached.read(cache, key, lambda: msgspec.json.encode(_asked(templates, reading)).decode())
     return {**plain, **msgspec.json.decode(said.text)}, said
 
