@@ -148,7 +148,7 @@ def _errors(tree: Tree, model: type[Raw]) -> Iterator[Any]:
 
     reads: dict[str, Callable[[Any, Any], bool]] = {"integer": _is_integer, "boolean": _is_boolean}
     checker = Draft202012Validator.TYPE_CHECKER.redefine_many(reads)
-    validator = validators.extend(Draft202012Validator, type_checker=checker)
+    validator = validators.extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call, unused-ignore]
     for error in validator(msgspec.json.schema(model)).iter_errors(tree):
         yield from _leaves(error)
 
