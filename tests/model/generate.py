@@ -56,8 +56,8 @@ def _runs(count: int) -> st.SearchStrategy[Op]:
 
 
 def _rounds(count: int) -> st.SearchStrategy[list[Op]]:
-    one = st.tuples(st.lists(_edits(count), max_size=3), _runs(count))
-    return st.lists(one, min_size=1, max_size=7).map(lambda found: [op for edit, run in found for op in (*edit, run)])
+    one = st.tuples(st.lists(_edits(count), min_size=1, max_size=3), _runs(count))
+    return st.lists(one, min_size=3, max_size=8).map(lambda found: [op for edit, run in found for op in (*edit, run)])
 
 
 def _story(count: int) -> st.SearchStrategy[Story]:

@@ -40,8 +40,13 @@ def outputs(step: str) -> tuple[str, ...]:
 
 
 class View:
+<<<<<<< Updated upstream
     """A moment: what is written, and what lies on disk. `locks` are the texts of LOCKS that count, `there` the
     checkouts; of a run, these are what it found."""
+=======
+    """A moment: what is written, and what lies on disk. `locks` are the texts of LOCKS that count and `there` the
+    checkouts: for a run, those that it found."""
+>>>>>>> Stashed changes
 
     def __init__(
         self, root: Path, out: Written, grace: str, locks: Mapping[str, str], there: frozenset[str]
@@ -151,9 +156,14 @@ class View:
         yield self._project(), self._volumes()
 
     def _check(self, _: str, steps: tuple[str, ...]) -> Iterator[object]:
-        yield self._text(f"{STATE}/override.yml")
-        yield _plain(self.out.base), self.grace, self._volumes(), self._project()
+        yield self.judged()
         yield self.out.files.get(f"{SHOP}/.env"), sorted(self.out.environ.items())  # compose fills these in
+
+    def judged(self) -> str:
+        """What compose judges, as far as a person wrote it: if it is another, check must run, although its output is a
+        copy that may come out the same."""
+        base = (_plain(self.out.base), self.grace, self._volumes())
+        return repr((self._text(f"{STATE}/override.yml"), base, self._project()))
 
     # --- what they are made of -------------------------------------------------------------------------------------
 

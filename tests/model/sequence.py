@@ -69,6 +69,7 @@ class Sequence:
         self.lasting: dict[str, str] = {}
         self.left: dict[str, Left] = {}
         self.moved = False
+        self.judged: str | None = None  # what check has seen last, where that is known
         self.story: list[str] = []
         self.out = self._write()
 
@@ -176,10 +177,17 @@ class Sequence:
         self._expect(done.code in right, f"exit {done.code}", done)
         update = any(word.startswith("update") for word in words)
         self._minimal(done, before, old, update=update)
+        self._checked(done)
         self._remember(done, before, old, update=update)
         if done.code == 0 and "update" in words:
             self.moved = False
         return done
+
+    def _checked(self, done: Run) -> None:
+        """Check leaves a copy, so no comparison of files would show that it has not judged the base of today."""
+        judged, fresh = self._view().judged(), done.results.get("check") == "fresh"
+        self._expect(not fresh or self.judged in (None, judged), "check did not run", done)
+        self.judged = judged if done.code == 0 else self.judged if fresh else None
 
     def _known(self) -> set[str]:
         names = self._view().names
@@ -210,7 +218,9 @@ class Sequence:
             inputs = after.inputs(step, done.results if done.code == 0 else {*self.left, *done.results})
             texts = tuple(self._text(path) for path in outputs(step))
             result = done.results.get(step)
-            if result == "ran":
+            if result == "ran" and self._may_fail() and step.startswith(("clone", "resolve")):
+                self.left.pop(step, None)  # perhaps nobody answered
+            elif result == "ran":
                 self.left[step] = Left(inputs, texts)
             elif result != "fresh" and done.code != 0 and (left := self.left.get(step)):
                 were = tuple(old.get(path) for path in outputs(step))
@@ -285,6 +295,7 @@ class Sequence:
             edit()
         self.story.append(f"  {' '.join(self._words)}: exit {done.code}; ran: {', '.join(done.ran) or 'nothing'}")
         self._expect(done.code in (0, 1, 3), f"exit {done.code}", done)
+        self.judged = None
         self.left = {step: left for step, left in self.left.items() if done.results.get(step) == "fresh"}
 
     def _switch(self, op: Switch) -> None:
