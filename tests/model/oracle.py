@@ -40,13 +40,8 @@ def outputs(step: str) -> tuple[str, ...]:
 
 
 class View:
-<<<<<<< Updated upstream
-    """A moment: what is written, and what lies on disk. `locks` are the texts of LOCKS that count, `there` the
-    checkouts; of a run, these are what it found."""
-=======
     """A moment: what is written, and what lies on disk. `locks` are the texts of LOCKS that count and `there` the
     checkouts: for a run, those that it found."""
->>>>>>> Stashed changes
 
     def __init__(
         self, root: Path, out: Written, grace: str, locks: Mapping[str, str], there: frozenset[str]
