@@ -1,7 +1,11 @@
-"""One registry and one git server for all tests of this folder; workspaces go with all that they started."""
+"""One registry and one git server for all tests of this folder; workspaces go with all that they started.
+
+Deploying to a machine over ssh and to a swarm takes minutes: `scripts/test --long` has these.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from tests.support import world
 from tests.support.gitserver import GitServer
 from tests.support.registry import RegistryServer
 
+collect_ignore = [] if os.environ.get("HSM_LONG") else ["test_ssh.py", "test_swarm.py"]
 Make = Callable[[Mapping[str, str]], Workspace]
 
 

@@ -419,8 +419,7 @@ git.clone({url!r}, Path({str(there)!r}), ref="main")
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as killed:
         wait_for(lambda: any(there.parent.glob(".api.*.tmp/.git/objects/pack/tmp_pack_*")))
         killed.send_signal(signal.SIGKILL)
-    assert not there.exists()
-    assert left_over(there)
+    assert not there.exists()  # git itself may have ended, and put away what it had, or not
     server.mode = "ok"
     assert git.clone(url, there, ref="main") == wanted
     assert not left_over(there)

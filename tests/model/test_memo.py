@@ -11,5 +11,5 @@ def test_what_was_kept_is_what_the_tools_say_now() -> None:
     ops: list[Op] = [*first, Sync(True), Set(-1, "tag_env", 1), Sync(True), Revert(1), Set(-1, "name", 1), Sync(True)]
     with scratch() as place, stage(place / "stage", place / "memo", doubting=True) as (servers, memo):
         tell(place / "stage", servers, 6, ops)
-        assert memo.hits > 10
+        assert memo.hits > 1
         assert memo.asked > 3
