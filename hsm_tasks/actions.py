@@ -94,8 +94,9 @@ def _forget_others(step: Merge, world: World) -> None:
     """The fragments and the pins of services that are gone go too."""
     known = {world.path(path).stem for path in step.fragments}
     for folder in (world.opened.state / "fragments", world.opened.state / "pins"):
-        for path in folder.glob("[!.]*"):  # with a dot begins what a step that runs now is just writing
-            if path.stem.partition("@")[0] not in known:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            writing = folder.name == "pins" and path.name.startswith(".")  # by a step that runs now
+            if path.stem.partition("@")[0] not in known and not writing:
                 files.remove(path)
 
 

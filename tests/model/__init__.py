@@ -4,5 +4,5 @@
     edits.py     what may happen to a workspace               generate.py  at random
     servers.py   a real registry and real repositories        hsm.py       a command line: here, or killed on its way
     oracle.py    what a step depends on, by the contract      sequence.py  one story, and the checks
-    run.py       many stories                                 test_*.py    the tests
+    run.py       many stories                                 words.py     switch words
 """

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from tests.model import edits
 from tests.model.edits import (
     Allow,
@@ -37,7 +39,8 @@ from tests.model.files import written
 from tests.model.hsm import Run, call, killed, moments
 from tests.model.oracle import LOCKS, SHOP, STATE, View, outputs
 from tests.model.servers import LATE, REPOSITORIES, Servers
-from tests.model.stack import DB, EXTRAS, QUEUE, State, Writer, Written
+from tests.model.stack import State, Writer, Written
+from tests.model.words import word_of
 
 LOCAL = f"{SHOP}/hsm.local.yaml"
 OVERRIDE = f"{SHOP}/docker-compose.hsm.yml"
@@ -69,6 +72,7 @@ class Sequence:
         self.lasting: dict[str, str] = {}
         self.left: dict[str, Left] = {}
         self.moved = False
+        self.honest = True  # nobody has written a digest into hsm.lock by hand
         self.judged: str | None = None  # what check has seen last, where that is known
         self.story: list[str] = []
         self.out = self._write()
@@ -94,6 +98,7 @@ class Sequence:
             case Tamper():
                 path = edits.tamper(op.how, op.which, self.root)
                 self.story.append(f"  {path}")
+                self.honest = self.honest and not path.startswith("hsm.lock")
                 if path.endswith("state.db") and op.how != "touch":
                     self.left.clear()  # who lost his memory may do all again
             case Touch():
@@ -158,6 +163,8 @@ class Sequence:
         if run.code == 0 and whole:
             self._stable()
             self._sound()
+            if self.honest:
+                self._true(run)
 
     def _update(self, slot: int) -> None:
         running = sorted(name for name in self._view().names if name not in self._view().off)
@@ -257,9 +264,18 @@ class Sequence:
                 texts = f"--- here\n{mine.get(path)}\n--- in a fresh copy\n{fresh.get(path)}"
                 self._expect(False, f"{path} is not that of a first sync in a fresh copy\n{texts}", first)
 
+    def _true(self, run: Run) -> None:
+        """The copy has our hsm.lock, so it would believe a wrong entry: each must be what the registry says."""
+        entries = yaml.safe_load(self._text(f"{SHOP}/hsm.lock") or "")["images"]
+        for key, entry in entries.items():
+            reference, _, versions = key.partition(" ")
+            image, _, tag = reference.rpartition("/")[2].partition(":")
+            right = entry["digest"] == self.servers.answer(image, tag, versions)
+            self._expect(right, f"hsm.lock has another image for {key} than the registry", run)
+
     def _results(self, root: Path | None = None) -> dict[str, str]:
         root = root or self.root
-        paths = [*(root / STATE / "fragments").glob("*"), root / OVERRIDE, root / SHOP / "hsm.lock"]
+        paths = [*(root / STATE / "fragments").glob("*.yml"), root / OVERRIDE, root / SHOP / "hsm.lock"]
         return {path.relative_to(root).as_posix(): path.read_text() for path in paths if path.exists()}
 
     def _expect(self, fine: bool, what: str, run: Run) -> None:
@@ -299,7 +315,7 @@ class Sequence:
         self.left = {step: left for step, left in self.left.items() if done.results.get(step) == "fresh"}
 
     def _switch(self, op: Switch) -> None:
-        word, change = self._word(op)
+        word, change = word_of(op, self.state, self._view(), Writer(self.state, self.servers))
         if word is None:
             return
         self.story.append(f"  {word}")
@@ -313,27 +329,3 @@ class Sequence:
         self.out, self.lasting = out, dict(out.files)
         words = (word, *(self._words if self.moved else ()))
         self._judged(lambda words: call(self.root, self.out.environ, *words), words)
-
-    def _word(self, op: Switch) -> tuple[str | None, Callable[[], None]]:
-        view, writer = self._view(), Writer(self.state, self.servers)
-        stack = self.state.stack
-        if op.word in ("dev", "prod"):
-            slots = [slot for slot in writer.slots if writer.named(slot)]
-            slots = [slot for slot in slots if op.word == "prod" or writer.can_dev(slot)]
-            if not slots:
-                return None, lambda: None
-            slot = slots[op.slot % len(slots)]
-            same = view.hsm["services"][f"s{slot}"]["mode"] == op.word
-            number = 1 + (op.word == "prod")
-            return f"{op.word}:s{slot}", lambda: None if same else self.state.services[slot].update(local_mode=number)
-        groups = {"db": writer.options(DB), "queue": writer.options(QUEUE), "extras": writer.options(EXTRAS)}
-        found = [(g, slot) for g, slots in groups.items() for slot in slots if op.word == "use" or g == "extras"]
-        if not found:
-            return None, lambda: None
-        group, slot = found[op.slot % len(found)]
-        selection, there = view.hsm["groups"][group]["selection"], groups[group]
-        if (f"s{slot}" in selection) == (op.word == "use"):
-            return f"{op.word}:s{slot}", lambda: None
-        bits = sum(1 << i for i, one in enumerate(there) if (f"s{one}" in selection) != (one == slot))
-        value = bits if group == "extras" else there.index(slot)
-        return f"{op.word}:s{slot}", lambda: stack.update({f"{group}_local": value + 1})

@@ -114,6 +114,12 @@ class Servers:
         """The images without the tag LATE."""
         return frozenset(IMAGES) - self._late.keys()
 
+    def answer(self, image: str, tag: str, versions: str) -> str:
+        """The digest that a tag means now, or the newest tag in a range."""
+        late = LATE if image in self._late else "1.2.0"
+        tag = {"": tag or "latest", "^1": late, "~1.1": "1.1.0", ">=1.0,<3": "2.0.0"}[versions]
+        return self._late[image] if tag == LATE else self.digests[image][tag][(image, tag) in self._moved]
+
     def state(self) -> str:
         """Another text whenever a repository says something else."""
         return repr((sorted(self._pushed.items()), sorted(self.refused)))
