@@ -142,7 +142,9 @@ class View:
         yield sorted((who, to) for who, to in targets.items() if who in named)
         single = [g for g in self.hsm["groups"].values() if g["strategy"] == "1-of-N"]
         yield [(g.get("alias"), g["selection"]) for g in single]
-        yield [self._image(other, self.hsm) for other in self._options(self.hsm)]
+        for other in self._options(self.hsm):  # has it a healthcheck to wait for, in the image or in the base?
+            mode = self.hsm["services"].get(other, {}).get("mode")
+            yield mode, self._image(other, self.hsm), self.out.base.get(other, {}).get("healthcheck")
         yield [self.hsm["groups"].get(group, {}).get("selection") for group in ("extras", "tools")]
 
     def _merge(self, _: str, steps: tuple[str, ...]) -> Iterator[object]:
