@@ -26,6 +26,9 @@ CORE: Final = "tag:yaml.org,2002:"
 _SCALAR_TAGS: Final = frozenset({"!", *(CORE + kind for kind in ("str", "int", "float", "bool", "null"))})
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _CONFLICT: Final = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+_TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
+_TOO_DEEP_FOR_LIBYAML: Final = "exceeded maximum nesting depth"
+"""libyaml 0.2.6 has a bound of its own, at 1000; its scanner reads ahead and so may meet that before we count 100."""
 _LINE_ENDS: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
@@ -63,6 +66,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, filename: str) -> Pr
     message = error.problem or error.context or "unreadable"
     if isinstance(error, _TooMuch):
         return Problem(filename, line, column, "", message)
+    if message == _TOO_DEEP_FOR_LIBYAML:
+        return Problem(filename, line, column, "", _TOO_DEEP)
     if error.context and error.context_mark and error.context.startswith("while parsing"):
         message += f" {error.context} that begins in line {error.context_mark.line + 1}"
     return Problem(filename, line, column, "", f"not YAML: {message}", _syntax_hint(error, text, line, column))
@@ -114,7 +119,7 @@ class Reader:
         if type(event) is yaml.ScalarEvent:
             tree = self.scalar(event)
         elif depth > DEEPEST:
-            raise _TooMuch(None, None, f"nested deeper than {DEEPEST} levels", event.start_mark)
+            raise _TooMuch(None, None, _TOO_DEEP, event.start_mark)
         elif type(event) is yaml.MappingStartEvent:
             tree = self.collection(event, self.mapping(depth + 1))
         else:

@@ -14,6 +14,7 @@ import pytest
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.effects import compose, composemodel, docker, process
 from hsm_tasks.effects.compose import Project
+from tests.support.registry import import_busybox
 
 
 @pytest.fixture(autouse=True)
@@ -431,7 +432,7 @@ def project(shop: Path) -> Iterator[Project]:
     """A project with an image of its own; nothing of it is left afterwards."""
     name = f"hsm-test-{uuid.uuid4().hex[:12]}"
     image = f"{name}:1"
-    process.run("sh", "-c", f"tar -C / -c bin/busybox | docker import -c 'ENTRYPOINT [\"/bin/busybox\"]' - {image}")
+    import_busybox(image)
     (shop / "Dockerfile").write_text(f"FROM {image}\nLABEL a=b\n", encoding="utf-8")
     files = write(shop, base=BASE.replace("IMAGE", image))
     try:

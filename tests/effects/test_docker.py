@@ -12,6 +12,7 @@ import pytest
 
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.effects import docker, process
+from tests.support.registry import import_busybox
 
 COMPOSE = """
 services:
@@ -43,8 +44,7 @@ def name(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running project of this name, with images of its own; nothing of it is left afterwards."""
     folder = tmp_path_factory.mktemp("docker")
     name = f"hsm-test-{uuid.uuid4().hex[:12]}"
-    make = f"tar -C / -c bin/busybox | docker import -c 'ENTRYPOINT [\"/bin/busybox\"]' - {name}:1"
-    process.run("sh", "-c", make)
+    import_busybox(f"{name}:1")
     (folder / "Dockerfile").write_text(DOCKERFILE.replace("NAME", name), encoding="utf-8")
     (folder / "compose.yaml").write_text(COMPOSE.replace("NAME", name), encoding="utf-8")
     compose = ("docker", "compose", "-p", name)
