@@ -14,12 +14,13 @@ from pathlib import Path
 import msgspec
 
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.core.model import Keys
+from hsm_tasks.core.model import Keys, Pin
+from hsm_tasks.core.render import closed
 from hsm_tasks.core.steps import Build
 from hsm_tasks.effects import compose, composemodel, docker, files, sources
 from hsm_tasks.effects.sources import View
 from hsm_tasks.wanted import Recipe, recipe, wanted
-from hsm_tasks.world import World
+from hsm_tasks.world import World, left_pin
 
 CHANGED = "changed while it was built"
 Parts = dict[str, str | None]
@@ -80,16 +81,24 @@ def _recipe(step: Build, world: World) -> Recipe:
     if known is not None and known.recipe is not None:
         return known.recipe
     if "recipes" not in world.memo:  # the override may not be there yet, or not be what it will be
-        world.memo["recipes"] = _foreseen(world, {step.name: step.recipe, **world.memo.get("builds", {})})
+        world.memo["recipes"] = _foreseen(world, {step.name: step, **world.memo.get("builds", {})})
     found: Recipe = world.memo["recipes"][step.name]
     return found
 
 
-def _foreseen(world: World, written: Mapping[str, Keys]) -> Mapping[str, Recipe]:
+def _foreseen(world: World, steps: Mapping[str, Build]) -> Mapping[str, Recipe]:
     """Of build sections as they are written, without the project around them."""
     opened = world.opened
+    written = {name: _written(step, world) for name, step in steps.items()}
     filled = composemodel.filled_in_builds(written, opened.files[0].parent, opened.environ)
     return {name: recipe(build) for name, build in filled.items()}
+
+
+def _written(step: Build, world: World) -> Keys:
+    """The build section, with the pins that are known."""
+    pins = {key: left_pin(world.path(path)) or Pin(image=key) for key, path in step.pins.items()}
+    keys: Keys = closed(step.recipe, pins)
+    return keys
 
 
 def _contents(step: Build, made: Recipe, world: World, *, anew: bool = False) -> Parts:

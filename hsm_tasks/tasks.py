@@ -37,7 +37,7 @@ def tasks(plan: Plan, world: World, words: Sequence[str] = (), only: Sequence[st
     With `only`: these tasks and what they need. To make a task takes its time, whether it is of use or not.
     """
     makers = _makers(plan, world, words)
-    world.memo["builds"] = {step.name: step.recipe for step in plan.builds}
+    world.memo["builds"] = {step.name: step for step in plan.builds}
     made = _needed(plan, makers, only) if only else {name: make() for name, make in makers.items()}
     _in_order(made, tuple(words))
     return list(made.values())

@@ -244,15 +244,19 @@ def _unfit(name: str, keys: Model, form: Form | None) -> Iterator[str]:
         return
     if "develop" in keys:
         yield f"{name} has a key for development: develop{hint}"
-    image = keys.get("image")
-    if image is None and "provider" in keys:
-        return
+    mounted = [volume for volume in keys.get("volumes") or () if isinstance(volume, Mapping)]
+    images = [volume.get("source") for volume in mounted if volume.get("type") == "image"]
+    images += [keys.get("image")] if "image" in keys or "provider" not in keys else []
+    for image in images:
+        if not _is_pinned(str(image or "")):
+            yield f"{name} has an image without a digest: {image or 'none'} (only what a registry has can be pinned)"
+
+
+def _is_pinned(image: str) -> bool:
     try:
-        pinned = ImageReference.parse(str(image or "")).digest
+        return ImageReference.parse(image).digest is not None
     except ValueError:
-        pinned = None
-    if not pinned:
-        yield f"{name} has an image without a digest: {image or 'none'} (only what a registry has can be pinned)"
+        return False
 
 
 def variables(tree: Any) -> dict[str, str | None]:

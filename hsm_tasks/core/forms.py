@@ -15,7 +15,8 @@ class Form(Frozen, frozen=True, kw_only=True):
 
     `mode` is "base" for a service that hsm.yaml does not name and "off" for an option that is not selected. `image`
     is the reference to pin, still with its ${VARIABLES}; None where there is nothing to pin. `active`: its profiles
-    give way. `extra` are the keys that chosen options want their consumers to have.
+    give way. `extra` are the keys that chosen options want their consumers to have. `attached`: it stands for an image
+    that the service only mounts or builds with.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Form(Frozen, frozen=True, kw_only=True):
     option: bool = False
     aliases: tuple[str, ...] = ()
     extra: tuple[Keys, ...] = ()
+    attached: bool = False
 
     @property
     def section(self) -> Keys:

@@ -6,11 +6,14 @@ must not depend on the machine that writes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Literal
 
+from hsm_tasks.core.attached import Pinned, attached
 from hsm_tasks.core.forms import Chosen, Form
-from hsm_tasks.core.model import Base, Repository, Stack
+from hsm_tasks.core.model import Base, Keys, Repository, Service, Stack
 from hsm_tasks.core.scene import Scene
 from hsm_tasks.core.steps import Clone, Lock, Resolve, label
 
@@ -27,12 +30,37 @@ def _beside(name: str, here: Mapping[str, object]) -> str:
 
 def _file(name: str) -> str:
     """The file of a clone or a pin. No service and no checkout has an @ in its name, so none can be meant by two."""
-    return f"{name.replace(':', '@')}.json"
+    head, _, rest = name.partition(":")
+    if rest in ("", "committed"):
+        return f"{name.replace(':', '@')}.json"
+    return f"{head}@{hashlib.sha256(rest.encode()).hexdigest()[:16]}.json"  # a reference may be too long for a file
+
+
+def pins(holes: Iterable[Pinned], scene: Scene) -> dict[str, str]:
+    """The keys of pins → their files."""
+    found = {hole.key: _pin_name(hole.service, hole.image, scene.images) for hole in holes}
+    return {key: f"{scene.paths.state}/pins/{_file(name)}" for key, name in sorted(found.items())}
+
+
+def _pin_name(service: str, image: str, images: Mapping[str, str]) -> str:
+    """The name of the resolve step: of the service's own image, or of one that it mounts or builds with."""
+    return f"{service}:{images[image]}" if image else service
+
+
+def _step_name(form: Form, images: Mapping[str, str]) -> str:
+    return _pin_name(form.name, form.image if form.attached and form.image else "", images)
 
 
 def _image_needs(chosen: Chosen, images: Mapping[str, str]) -> dict[str, Form]:
-    """service → form, of those whose image must be pinned."""
-    return {name: form for name, form in chosen.forms.items() if form.mode != "off" and form.image in images}
+    """step → form, of the images that must be pinned."""
+    running = [form for form in chosen.forms.values() if form.mode != "off"]
+    wanted = [*running, *(other for form in running for other in _attached(form))]
+    return {_step_name(form, images): form for form in wanted if form.image in images}
+
+
+def _attached(form: Form) -> Iterator[Form]:
+    for image in attached(form):
+        yield Form(name=form.name, mode="prod", image=image, attached=True)
 
 
 def _repository_needs(chosen: Chosen) -> dict[str, tuple[str, Repository]]:
@@ -106,7 +134,8 @@ def resolves(scene: Scene) -> Iterator[Resolve]:
         key = _key(form, scene)
         if key not in known:
             known.add(key)
-            step = _resolve(scene, _beside(form.name, here), form, config=key in options, move=key in moved)
+            name = _beside(_step_name(form, scene.images), here)
+            step = _resolve(scene, name, form, config=key in options, move=key in moved)
             yield replace(step, needed=False)
 
 
@@ -120,6 +149,16 @@ def named_images(stack: Stack, base: Base) -> Iterator[Form]:
         if image and (service or "build" not in below):
             yield Form(name=name, mode="prod", service=service, base=below, image=image,
                        version=service.prod.version if service else None, option=name in options)
+        yield from _attached_in_any_mode(name, service, below, stack)
+
+
+def _attached_in_any_mode(name: str, service: Service | None, below: Keys, stack: Stack) -> Iterator[Form]:
+    options = (option for group in stack.groups.values() for option in group.options)
+    wishes = [(option.consumers[name],) for option in options if name in option.consumers]
+    modes: tuple[Literal["dev", "prod", "base"], ...] = ("dev", "prod") if service else ("base",)
+    for mode in modes:
+        for extra in ((), *wishes):
+            yield from _attached(Form(name=name, mode=mode, service=service, base=below, extra=extra))
 
 
 def _key(form: Form, scene: Scene) -> str:

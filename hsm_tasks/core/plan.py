@@ -11,7 +11,7 @@ from hsm_tasks.core.forms import Chosen, Form, as_map
 from hsm_tasks.core.layers import append
 from hsm_tasks.core.model import Dev, Keys
 from hsm_tasks.core.mounts import binds, is_remote, rebase, sources
-from hsm_tasks.core.needs import clones, image_key, lock, missing_entries, named_images, resolves
+from hsm_tasks.core.needs import clones, image_key, lock, missing_entries, named_images, pins, resolves
 from hsm_tasks.core.render import Draft, Site, named_volumes, open_pins, render
 from hsm_tasks.core.scene import Paths, Scene
 from hsm_tasks.core.steps import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
@@ -84,7 +84,7 @@ def _render(form: Form, draft: Draft, scene: Scene) -> Render:
         name=form.name,
         mode=form.mode,
         draft=draft,
-        pins={name: f"{state}/pins/{name}.json" for name in sorted(open_pins(draft))},
+        pins=pins(open_pins(draft), scene),
         mounts=tuple(scene.paths.to_workspace(path) for path in mounted),
         after=(f"clone:{repository.name}",) if repository else (),
         output=f"{state}/fragments/{form.name}.yml",
@@ -104,6 +104,7 @@ def _builds(scene: Scene, drafts: Mapping[str, Draft]) -> Iterator[Build]:
             name=name,
             image=form.built_as(scene.project),
             recipe=keys,
+            pins=pins(open_pins(keys), scene),
             context=scene.paths.to_workspace(str(context)) if plain else None,
             dockerfile=str(keys.get("dockerfile") or "Dockerfile"),
             hidden=_on_host(binds((form.base or {}).get("volumes"), (drafts[name] or {}).get("volumes")), scene),

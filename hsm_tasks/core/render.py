@@ -8,10 +8,11 @@ Tags (!reset, !override) stand only where the base has the key: each costs compo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hsm_tasks.core import mounts, references
+from hsm_tasks.core import attached, mounts, references
+from hsm_tasks.core.attached import Pinned
 from hsm_tasks.core.forms import Chosen, Form, as_map
 from hsm_tasks.core.layers import append
 from hsm_tasks.core.model import Keys, Limits, Pin, Tree
@@ -20,13 +21,6 @@ from hsm_tasks.core.scalars import Schema, typed
 from hsm_tasks.core.yamltext import Override, Reset, dump
 
 Draft = Mapping[str, object] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Pinned:
-    """Stands in a draft for the pinned image of a service."""
-
-    service: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +45,24 @@ def render(form: Form, chosen: Chosen, site: Site) -> Draft:
         keys |= _build(form, section, chosen, site)
     keys |= _displaced(form, keys) | _ports(form, section) | _volumes(form, section, site)
     keys |= references.draw(form, section, chosen) | _networks(form, section) | _profiles(form, section)
-    drawn: dict[str, object] = _sorted(keys)
+    drawn: dict[str, object] = _sorted(attached.pin(form, keys))
     return drawn
 
 
 def fill(name: str, draft: Draft, pins: Mapping[str, Pin]) -> str:
-    """The text of a fragment. `pins` has every service that `open_pins` names."""
+    """The text of a fragment. `pins` has every key that `open_pins` names."""
     if draft is None:
         return dump({"services": {name: Reset("null")}})
-    return dump({"services": {name: _fill(draft, pins)} if draft else {}})
+    return dump({"services": {name: closed(draft, pins)} if draft else {}})
 
 
-def open_pins(draft: object) -> frozenset[str]:
-    """The services whose pins a draft waits for."""
+def open_pins(draft: object) -> frozenset[Pinned]:
+    """The pins that a draft waits for."""
     match draft:
-        case Pinned() | Condition():
-            return frozenset({draft.service})
+        case Pinned():
+            return frozenset({replace(draft, before="")})
+        case Condition():
+            return frozenset({Pinned(draft.service)})
         case Override():
             return open_pins(draft.tree)
         case Mapping():
@@ -77,18 +73,19 @@ def open_pins(draft: object) -> frozenset[str]:
             return frozenset()
 
 
-def _fill(value: Any, pins: Mapping[str, Pin]) -> Any:
+def closed(value: Any, pins: Mapping[str, Pin]) -> Any:
+    """A draft, or a part of one, with its holes filled."""
     match value:
         case Pinned():
-            return pins[value.service].image
+            return value.before + pins[value.key].image
         case Condition():
             return "service_healthy" if pins[value.service].healthcheck else "service_started"
         case Override():
-            return Override(_fill(value.tree, pins))
+            return Override(closed(value.tree, pins))
         case Mapping():
-            return {key: _fill(item, pins) for key, item in value.items()}
+            return {key: closed(item, pins) for key, item in value.items()}
         case list():
-            return [_fill(item, pins) for item in value]
+            return [closed(item, pins) for item in value]
         case _:
             return value
 

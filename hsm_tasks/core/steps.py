@@ -9,7 +9,7 @@ All paths are relative to the workspace, so a step is the same on every machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hsm_tasks.core.model import Keys, Pin, Repository
 from hsm_tasks.core.render import Draft
@@ -79,8 +79,8 @@ class Lock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Render:
-    """Writes the fragment of a service. `pins` maps the services whose pins it needs to their files, `mounts` are host
-    paths that must exist (relative to the workspace), `after` the clones that bring them."""
+    """Writes the fragment of a service. `pins` maps the keys of the pins that it needs to their files, `mounts` are
+    host paths that must exist (relative to the workspace), `after` the clones that bring them."""
 
     name: str
     mode: str
@@ -115,7 +115,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """Builds the image of a service; `recipe` is its build section, as compose reads it.
+    """Builds the image of a service; `recipe` is its build section, as compose reads it, with holes for `pins`.
 
     What a mount covers (`hidden`) does not make it stale, unless the service is watched for it (`shown`); with
     `rebuild`, only these paths do. `after`: the services whose images are contexts of this one.
@@ -126,6 +126,7 @@ class Build:
     recipe: Keys
     context: str | None
     dockerfile: str
+    pins: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     rebuild: tuple[str, ...] | None = None

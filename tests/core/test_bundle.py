@@ -44,6 +44,12 @@ def test_an_image_without_a_digest_is_refused(image: str | None) -> None:
     assert objection.startswith(f"api has an image without a digest: {image or 'none'}")
 
 
+def test_a_mounted_image_without_a_digest_is_refused() -> None:
+    mounts = [{"type": "image", "source": source, "target": f"/{at}"} for at, source in enumerate(("tools:1", IMAGE))]
+    (objection,) = packed({"image": IMAGE, "volumes": mounts}).objections
+    assert "tools:1" in objection
+
+
 def test_a_service_in_dev_is_refused_once_and_not_for_what_dev_brings() -> None:
     made = packed({"build": {"context": "../../repos/api"}, "volumes": [bind("../../repos/api/src")]}, mode="dev")
     assert made.objections == ("api runs from its sources: doit prod:api, or --prod for all",)

@@ -60,7 +60,7 @@ def drawn(hsm: str, services: str, name: str = "api", checkout: str | None = Non
 def fragment(hsm: str, services: str, name: str = "api", healthcheck: bool = False) -> Any:
     """A fragment as a tree; each image that it waits for is `PINNED-service`."""
     draft = drawn(hsm, services, name)
-    pins = {other: Pin(image=f"PINNED-{other}", healthcheck=healthcheck) for other in open_pins(draft)}
+    pins = {hole.key: Pin(image=f"PINNED-{hole.key}", healthcheck=healthcheck) for hole in open_pins(draft)}
     return tree(fill(name, draft, pins))["services"].get(name, {})
 
 
