@@ -9,7 +9,8 @@ import msgspec
 from hsm_tasks.core.errors import GitError, HsmError, Kept, mask
 from hsm_tasks.core.giturl import is_relative
 from hsm_tasks.core.plan import Clone
-from hsm_tasks.effects import files, git
+from hsm_tasks.effects import files, git, githistory
+from hsm_tasks.effects.githistory import History
 from hsm_tasks.world import World
 
 
@@ -50,6 +51,11 @@ def _location(step: Clone, world: World) -> str:
 def newest(step: Clone, world: World) -> str:
     """The commit that the server has for the ref now."""
     return git.remote_commit(_location(step, world), step.repository.ref)
+
+
+def history(step: Clone, old: str, new: str, world: World) -> History | None:
+    """The commits that an update from `old` to `new` brings; None where nobody tells."""
+    return githistory.between(_location(step, world), step.repository.ref, old, new, world.path(step.directory))
 
 
 def _asked(step: Clone, world: World) -> str | None:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hsm_tasks.core import lock
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Stack
 from hsm_tasks.core.plan import Clone, Resolve, missing_entries
 from hsm_tasks.effects import compose, docker, files, guard, process
 from hsm_tasks.scene import Opened, read_texts, stacks_of
-from hsm_tasks.workspace import LOCAL, LOCK
+from hsm_tasks.workspace import LOCAL
 from hsm_tasks.world import World, hide_generated, left_pin
 
 
@@ -157,30 +156,3 @@ def refuse_new_entries(opened: Opened) -> None:
         lines = "".join(f"\n  {key}" for key in missing)
         hint = "run `doit sync` and commit hsm.lock (an image that only the engine has never gets an entry)"
         raise HsmError(f"hsm.lock would change; it has no entry for{lines}", hint)
-
-
-def report_update(world: World) -> None:
-    """Says what an update moved: old → new, a line each."""
-    old, path = world.opened.scene.lock, world.opened.folder / LOCK
-    new = lock.parse(files.read_if_there(path) or "version: 1\n", str(path))
-    lines = list(_moved(old, new))
-    for line in lines or ["hsm.lock: nothing has moved"]:
-        world.say(line)
-
-
-def _moved(old: lock.Lock, new: lock.Lock) -> list[str]:
-    lines = []
-    for key in sorted({*old.images, *new.images}):
-        before, after = old.images.get(key), new.images.get(key)
-        if before != after:
-            lines.append(f"{key}: {_short(before)} → {_short(after)}")
-    for key in sorted({*old.repositories, *new.repositories}):
-        was, now = old.repositories.get(key), new.repositories.get(key)
-        if was != now:
-            lines.append(f"{key}: {(was or 'none')[:10]} → {(now or 'dropped')[:10]}")
-    return lines
-
-
-def _short(pin: object) -> str:
-    tag, digest = getattr(pin, "tag", None), getattr(pin, "digest", None)
-    return f"{tag or ''}@{str(digest)[7:19]}" if digest else "none"

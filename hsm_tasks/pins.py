@@ -10,6 +10,7 @@ from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Resolve
 from hsm_tasks.core.reference import ImageReference
 from hsm_tasks.effects import docker, files
+from hsm_tasks.effects.registry import ImageConfig
 from hsm_tasks.world import World
 
 
@@ -70,6 +71,14 @@ def find(step: Resolve, world: World) -> Pin:
         return pin
     config = world.registry.config(reference, digest)
     return msgspec.structs.replace(pin, healthcheck=config.healthcheck, volumes=config.volumes)
+
+
+def about(step: Resolve, digest: str, world: World) -> ImageConfig | None:
+    """What the image of that digest says of itself; None where the registry does not tell."""
+    try:
+        return world.registry.config(_reference(step), digest)
+    except RegistryError:
+        return None
 
 
 def _tag(step: Resolve, reference: ImageReference, world: World) -> str:

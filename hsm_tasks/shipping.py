@@ -167,21 +167,14 @@ def _update(asked: Asked) -> int:
     if unknown := sorted(name for name in names if opened.scene.chosen.stands_for(name) is None):
         raise there_are(f"update:{unknown[0]}", [f"update:{name}" for name in opened.scene.chosen.forms])
     said = outdated.outdated(World(opened, report.progress, report.say, looks=True))
-    print(json.dumps(said, indent=2, ensure_ascii=False) if "--json" in flags else _moves(said))
+    text = json.dumps(said, indent=2, ensure_ascii=False) if "--json" in flags else _moves(said)
+    print(report.clean(text))  # there are words of others in it
     return 1 if "--check" in flags and said["outdated"] else 0
 
 
 def _moves(said: Mapping[str, Any]) -> str:
     head = f"{said['outdated']} of {len(said['entries'])} entries would move (stack {said['stack']})"
-    rows = [(f"  {row['key']}", f"{_entry(row['old'])} → {_entry(row['new'])}")
-            for row in said["entries"] if row["moves"]]
-    return "\n".join([head, *([tables.columns(rows)] if rows else [])])
-
-
-def _entry(one: Mapping[str, Any] | None) -> str:
-    if one is None:
-        return "none"
-    return str(one["commit"])[:10] if "commit" in one else f"{one['tag'] or ''}@{(one['digest'] or 'none')[7:19]}"
+    return f"{head}\n{tables.moves(said['entries'])}" if said["outdated"] else head
 
 
 # --- options -----------------------------------------------------------------------------------------------------

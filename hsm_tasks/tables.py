@@ -48,6 +48,44 @@ def plan(gathered: Mapping[str, Any]) -> str:
     return "\n".join([*parts, *(["", gathered["diff"]] if gathered["diff"] else [])])
 
 
+def moves(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What moves of hsm.lock, old → new; below a branch the commits that it brings."""
+    moving = [row for row in rows if row["moves"]]
+    heads = columns([(f"  {row['key']}", f"{_entry(row['old'])} → {_entry(row['new'], 'dropped')}{_count(row)}")
+                     for row in moving])
+    lines: list[str] = []
+    for row, head in zip(moving, heads.splitlines(), strict=True):
+        lines += [head, *_subjects(row.get("commits"))]
+    return "\n".join(lines)
+
+
+def _entry(one: Mapping[str, Any] | None, absent: str = "none") -> str:
+    if one is None:
+        return absent
+    if "commit" in one:
+        return str(one["commit"])[:10]
+    version = one["version"] if one["version"] != one["tag"] else None
+    said = ", ".join(word for word in (version, (one["created"] or "")[:10]) if word)
+    return f"{one['tag'] or ''}@{(one['digest'] or 'none')[7:19]}{f' ({said})' if said else ''}"
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    commits = row.get("commits")
+    if not commits or commits["total"] is None:
+        return ""
+    return f", {commits['total']} commit{'' if commits['total'] == 1 else 's'}"
+
+
+def _subjects(commits: Mapping[str, Any] | None) -> list[str]:
+    if not commits:
+        return []
+    lines = [f"    {one['commit'][:10]}  {one['date']}  {one['subject']}" for one in commits["newest"]]
+    if commits["total"] is None:
+        return ["    the newest, for the old one was not found among them:", *lines]
+    more = commits["total"] - len(lines)
+    return [*lines, *([f"    and {more} more"] if more else [])]
+
+
 def _service(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     containers = row["containers"]
     ports = ", ".join(dict.fromkeys(port for container in containers for port in container["ports"]))

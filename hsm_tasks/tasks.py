@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from hsm_tasks import __version__, builds, commands
+from hsm_tasks import __version__, builds, commands, outdated
 from hsm_tasks.actions import lock_reason, perform
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.model import Pin
@@ -273,7 +273,7 @@ def _groups(plan: Plan, chosen: Chosen) -> Iterator[Maker]:
 def _commands(world: World, chosen: Chosen) -> Iterator[Maker]:
     running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
     yield _maker("down", (), partial(commands.down, world))
-    yield _maker("update", SYNC, partial(commands.report_update, world))
+    yield _maker("update", SYNC, partial(outdated.report_update, world))
     for head in (*NEEDS_NAME, "plan", "status", "stacks", "compose", "logs", *SHIPPING, *ASIDE):
         yield _maker(head)
     for name in running:
@@ -285,7 +285,7 @@ def _commands(world: World, chosen: Chosen) -> Iterator[Maker]:
 def _about(name: str, world: World) -> Iterator[Maker]:
     for head, action in (("stop", commands.stop), ("restart", commands.restart)):
         yield _hidden(f"{head}:{name}", (), partial(action, world, name))
-    yield _hidden(f"update:{name}", SYNC, partial(commands.report_update, world))
+    yield _hidden(f"update:{name}", SYNC, partial(outdated.report_update, world))
 
 
 def _maker(head: str, after: Iterable[str] = (), action: Callable[[], object] | None = None) -> Maker:

@@ -7,6 +7,7 @@ is checked where it can be: digests are compared with the bytes, tags are tags, 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,14 +28,22 @@ MANIFEST_TYPES = ", ".join([
 ])  # fmt: skip
 # The same choice on every machine, or the override would differ between them.
 PLATFORMS = (("linux", "amd64"), ("linux", "arm64"))
+_TOLD = "org.opencontainers.image"  # the labels that say when an image was made, and of which version it is
+_LONGEST = 60
+_TIME = re.compile(r"(\d{4})-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What the image itself brings along; `volumes` are paths in the container, sorted."""
+    """What the image itself brings along; `volumes` are paths in the container, sorted.
+
+    `created` is a time as RFC 3339 has it, and `version` a label: None where the image does not say it.
+    """
 
     healthcheck: bool
     volumes: tuple[str, ...]
+    created: str | None = None
+    version: str | None = None
 
 
 class Registry:
@@ -125,11 +134,18 @@ class Registry:
         manifest = self._verified(place, "manifests", digest)
         if "manifests" in manifest:
             manifest = self._verified(place, "manifests", _platform(manifest["manifests"]))
-        config = self._verified(place, "blobs", _digest_of(manifest.get("config"))).get("config")
-        healthcheck = config.get("Healthcheck") if isinstance(config, dict) else None
-        volumes = config.get("Volumes") if isinstance(config, dict) else None
-        test = healthcheck.get("Test") if isinstance(healthcheck, dict) else None
-        return ImageConfig(bool(test) and test != ["NONE"], tuple(sorted(volumes)) if isinstance(volumes, dict) else ())
+        whole = self._verified(place, "blobs", _digest_of(manifest.get("config")))
+        config = _map(whole.get("config"))
+        volumes, labels = _map(config.get("Volumes")), _map(config.get("Labels"))
+        test = _map(config.get("Healthcheck")).get("Test")
+        made = (_time(said) for said in (whole.get("created"), labels.get(f"{_TOLD}.created")))
+        version = self._web.clean(str(labels.get(f"{_TOLD}.version") or ""))
+        return ImageConfig(
+            healthcheck=bool(test) and test != ["NONE"],
+            volumes=tuple(sorted(volumes)),
+            created=next((time for time in made if time), None),
+            version=version[:_LONGEST] or None,
+        )
 
     def _verified(self, place: Place, kind: str, digest: str) -> dict[str, Any]:
         """The JSON object of which the bytes have this digest."""
@@ -165,6 +181,16 @@ def _without_user(url: str) -> str:
     scheme, mark, rest = url.rpartition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _map(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _time(said: object) -> str | None:
+    """A point in time; builds that give the same bytes each time say 1970, 1980 or year 1, which is none."""
+    match = _TIME.fullmatch(said) if isinstance(said, str) else None
+    return match[0] if match and int(match[1]) > 1980 else None
 
 
 def _sha256(body: bytes) -> str:

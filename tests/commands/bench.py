@@ -112,14 +112,16 @@ class Servers:
         self.push("base", "1", text="base")
         self.repository("api", SOURCES)
 
-    def push(self, name: str, tag: str, *, text: str = "") -> str:
+    def push(self, name: str, tag: str, *, text: str = "", created: str | None = None, **config: Any) -> str:
         """An image that serves its own name and tag over http, under HOST/NAME:TAG; its digest."""
         health: dict[str, Any] = {"Healthcheck": CHECK} if name in ("pg", "my") else {}
         serve = ("httpd", "-f", "-p", "80", "-h", "/www")
         image = busybox_image(
-            {"www/index.html": f"{text or f'{name} {tag}'}\n".encode()}, cmd=serve, StopSignal="SIGKILL", **health
+            {"www/index.html": f"{text or f'{name} {tag}'}\n".encode()},
+            cmd=serve,
+            **{"StopSignal": "SIGKILL", **health, **config},
         )
-        return self.registry.push(name, tag, config=image.config, layers=image.layers)
+        return self.registry.push(name, tag, config=image.config, layers=image.layers, created=created)
 
     def repository(self, name: str, files: Mapping[str, str]) -> str:
         """A repository that is served as NAME.git; its first commit."""

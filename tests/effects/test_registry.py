@@ -251,6 +251,30 @@ def test_an_index_is_pinned_whole(server: RegistryServer, registry: Registry, oc
     assert registry.config(image(server, name), digest) == ImageConfig(True, ("/a", "/var/lib/b"))
 
 
+@pytest.mark.parametrize(("said", "labels", "when"), [
+    ("2026-05-01T10:00:00.5Z", {}, "2026-05-01T10:00:00.5Z"),
+    ("1970-01-01T00:00:00Z", {}, None),
+    ("0001-01-01T00:00:00Z", {"org.opencontainers.image.created": "2026-04-01T00:00:00+02:00"},
+     "2026-04-01T00:00:00+02:00"),
+    ("yesterday", {"org.opencontainers.image.created": ["x"]}, None),
+    (None, {}, None),
+])  # fmt: skip
+def test_when_an_image_was_made_where_it_says_so(
+    server: RegistryServer, registry: Registry, said: str | None, labels: dict[str, Any], when: str | None
+) -> None:
+    digest = server.push("acme/dated", "1", config={"Labels": labels}, created=said)
+    assert registry.config(image(server, "acme/dated"), digest).created == when
+
+
+def test_the_version_that_an_image_is_labelled_with(server: RegistryServer, registry: Registry) -> None:
+    labels = {"org.opencontainers.image.version": "1.2\x1b[31m" + "x" * 100}
+    digest = server.push("acme/labelled", "1", config={"Labels": labels})
+    version = registry.config(image(server, "acme/labelled"), digest).version
+    assert version is not None
+    assert version.startswith("1.2 [31mxx")
+    assert len(version) == 60
+
+
 def test_an_index_without_amd64_still_has_a_config(server: RegistryServer, registry: Registry) -> None:
     config: dict[str, Any] = {"Volumes": {"/data": {}}}
     digest = server.push("acme/arm", "1", config=config, platforms=["windows/amd64", "linux/riscv64"], oci=True)

@@ -54,6 +54,7 @@ class Image:
 
     config: dict[str, Any]
     layers: tuple[bytes, ...]
+    created: str | None = None
 
 
 class RegistryServer:
@@ -142,10 +143,11 @@ class RegistryServer:
         platforms: Sequence[str] = (),
         oci: bool = False,
         media_type: bool = True,
+        created: str | None = None,
     ) -> str:
         """The digest of what the tag names then. With `platforms` ("linux/arm64") that is an index of one image each,
         and of an attestation each if it is OCI, as buildx makes them. `media_type`: whether an OCI manifest has it."""
-        image, kind = Image(dict(config), tuple(layers) or (_tar({}),)), OCI if oci else DOCKER
+        image, kind = Image(dict(config), tuple(layers) or (_tar({}),), created), OCI if oci else DOCKER
         if not platforms:
             body = self._upload(repository, image, "linux/amd64", kind)
             return self._put(repository, tag, body if media_type else _without_media_type(body), kind)
@@ -189,6 +191,7 @@ class RegistryServer:
             "config": image.config,
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in image.layers]},
             "history": [{"created_by": "tests"} for _ in image.layers],
+            **({"created": image.created} if image.created else {}),
         }
         of_config, of_layer = PARTS[kind]
         layers = [self._blob(repository, _compressed(layer), of_layer) for layer in image.layers]
