@@ -2,31 +2,38 @@
 
 Whatever comes back is small and comes in time, or it is an error with one sentence. A header with a login never goes
 along a redirect to another host; ~/.netrc, cookies and the bodies of redirects are left alone.
+
+It is urllib3, and not `requests` on top of it, which takes twice as long to be imported and reads the whole environment
+at each question. Where a proxy is set, `requests` is asked how it is meant.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from hsm_tasks.core.errors import RegistryError, mask
 
 if TYPE_CHECKING:
+    import ssl
     from concurrent.futures import Future
 
-    from requests import PreparedRequest, Response, Session
+    from urllib3 import BaseHTTPResponse, PoolManager, Retry
 
 T = TypeVar("T")
 
 REDIRECTS = 5
 MOVED = frozenset({301, 302, 303, 307, 308})
+_HEADERS = {"User-Agent": "hsm", "Accept-Encoding": "identity", "Accept": "*/*"}  # digests are of the bytes as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +133,19 @@ class Web:
 
     def exchange(self, name: str, request: Request) -> Answer:
         """One question, redirects followed. `name` is who is asked, for messages."""
-        from requests import RequestException
         from urllib3.exceptions import HTTPError
 
-        session = self._memo.once("session", self._open)
         for _ in range(REDIRECTS + 1):
             try:
-                with self._send(session, request, self.bounds.read) as response:
-                    target = response.headers.get("Location") if response.status_code in MOVED else None
+                response = self._send(request, self.bounds.read, self._memo.once("retries", self._retries))
+                try:
+                    target = response.headers.get("Location") if response.status in MOVED else None
                     if not target:
                         body = self._body(name, response, request.limit)
-                        return Answer(response.status_code, response.headers, body)
-            except (RequestException, HTTPError) as error:
+                        return Answer(response.status, response.headers, body)
+                finally:
+                    response.close()  # what was read to its end has given its connection back by now
+            except HTTPError as error:
                 raise self._unreachable(name, error) from error
             request = self._redirected(name, request, target)
         raise RegistryError(f"{name} redirects in a circle")
@@ -171,58 +179,66 @@ class Web:
         printable = "".join(letter if letter.isprintable() else " " for letter in text)
         return mask(printable, tuple(self.secrets)).strip()[:400]
 
-    def _open(self) -> Session:
-        from http.cookiejar import DefaultCookiePolicy
-
-        import requests
+    def _retries(self) -> Retry:
         import urllib3
-        from requests.adapters import HTTPAdapter
 
-        # the warning is for people who do not know; ours wrote the host into insecure_registries
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         bounds, once = self.bounds, min(self.bounds.retries, 1)
-        retry = urllib3.Retry(
+        return urllib3.Retry(
             total=bounds.retries, connect=once, read=once, other=0, redirect=0, raise_on_status=False,
             status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "HEAD"),
             backoff_factor=min(0.3, bounds.wait), backoff_max=bounds.wait, retry_after_max=bounds.wait,  # type: ignore[arg-type]
         )  # fmt: skip
-        session = requests.Session()
-        session.headers["User-Agent"] = "hsm"
-        session.headers["Accept-Encoding"] = "identity"  # digests are of the bytes as they are
-        session.auth = _unchanged  # without one, requests looks into ~/.netrc
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # requests would read the whole body of a redirect, however long; `exchange` follows them instead
-        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=32))
-        return session
 
-    def _send(self, session: Session, request: Request, patience: float) -> Response:
-        direct = {"http": "", "https": ""}  # no proxy for this machine, whatever the environment says
-        return session.request(
-            request.method, request.url, headers=dict(request.headers), data=request.form, allow_redirects=False,
-            stream=True, timeout=(self.bounds.connect, patience),
-            proxies=direct if _loopback(urlsplit(request.url).hostname or "") else None,
-            verify=False if self.may_be_plain(request.url) else None,
+    def _send(self, request: Request, patience: float, retries: Retry | bool) -> BaseHTTPResponse:
+        """`redirect=False`: urllib3 would read the whole body of one, however long; `exchange` follows them instead."""
+        from urllib3 import Timeout
+
+        parts = urlsplit(request.url)
+        pool = self._memo.once((parts.scheme, parts.netloc), lambda: self._pool(request.url))
+        headers = {**_HEADERS, **request.headers}
+        form = urlencode(request.form) if request.form else None
+        if form:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return pool.urlopen(
+            request.method, request.url, body=form, headers=headers, redirect=False, retries=retries,
+            timeout=Timeout(connect=self.bounds.connect, read=patience), preload_content=False,
         )  # fmt: skip
+
+    def _pool(self, url: str) -> PoolManager:
+        """The connections to a host, through a proxy if one is set for it; one context of TLS for all hosts alike."""
+        import urllib3
+
+        checked = not self.may_be_plain(url)
+        secure = urlsplit(url).scheme == "https"
+        options: dict[str, Any] = {"maxsize": 32}
+        if secure:
+            options["ssl_context"] = self._memo.once(("tls", checked), lambda: _tls(checked=checked))
+        if secure and not checked:
+            # the warning is for people who do not know; ours wrote the host into insecure_registries
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        proxy = _proxy(url)
+        if proxy is None:
+            return self._memo.once(("direct", secure, checked), lambda: urllib3.PoolManager(**options))
+        from requests.adapters import HTTPAdapter
+
+        through: PoolManager = HTTPAdapter().proxy_manager_for(proxy, **options)  # with its login; socks, too
+        return through
 
     def _probe(self, host: str) -> str:
         """A host that may be without TLS can have it all the same. No retries: what is wrong shows at the question."""
-        import requests
+        from urllib3.exceptions import HTTPError, NewConnectionError, TimeoutError
 
         try:
-            with requests.Session() as session:
-                session.auth = _unchanged
-                request = Request("GET", f"http://{host}/v2/", 0, {})
-                with self._send(session, request, self.bounds.connect) as response:
-                    tls = response.status_code == 400  # what servers with TLS say
-        except requests.RequestException as error:
-            tls = isinstance(error, requests.ConnectionError) and not isinstance(error, requests.Timeout)
+            response = self._send(Request("GET", f"http://{host}/v2/", 0, {}), self.bounds.connect, retries=False)
+            response.close()
+            tls = response.status == 400  # what servers with TLS say
+        except HTTPError as error:
+            tls = isinstance(error, NewConnectionError) or not isinstance(error, TimeoutError)
         return f"https://{host}" if tls else f"http://{host}"
 
-    def _body(self, name: str, response: Response, limit: int) -> bytes:
+    def _body(self, name: str, response: BaseHTTPResponse, limit: int) -> bytes:
         chunks, size, end = list[bytes](), 0, time.monotonic() + self.bounds.body
-        while chunk := response.raw.read1(1 << 16, decode_content=True):
+        while chunk := response.read1(1 << 16, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
@@ -240,19 +256,18 @@ class Web:
         return replace(request, url=url) if same else replace(request, url=url).signed(None)
 
     def _unreachable(self, name: str, error: Exception) -> RegistryError:
-        from requests.exceptions import SSLError, Timeout
-        from urllib3.exceptions import ReadTimeoutError
+        from urllib3.exceptions import NewConnectionError, SSLError, TimeoutError
 
-        reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+        reason = getattr(error, "reason", None) or error
         # what urllib3 puts in front is for programmers: <... object at 0x...>: , HTTPSConnection(host=...):
         words = self.clean(re.sub(r"^(?:<[^>]*>|\w+\([^)]*\)): ", "", str(reason)))
-        if isinstance(error, SSLError):
+        if isinstance(reason, SSLError):
             return RegistryError(
                 f"{name} could not be asked over TLS: {words}",
                 "a registry without TLS, or with a certificate of its own, belongs in insecure_registries of "
                 "[tool.hsm]; a private CA in REQUESTS_CA_BUNDLE",
             )
-        if isinstance(error, (Timeout, ReadTimeoutError)) or isinstance(reason, ReadTimeoutError):
+        if isinstance(reason, TimeoutError) and not isinstance(reason, NewConnectionError):
             words = f"no answer in time ({self.bounds.connect:g} s to connect, {self.bounds.read:g} s to say something)"
         return RegistryError(
             f"{name} could not be asked: {words}",
@@ -260,8 +275,33 @@ class Web:
         )
 
 
-def _unchanged(request: PreparedRequest) -> PreparedRequest:
-    return request
+def _tls(*, checked: bool) -> ssl.SSLContext:
+    import ssl
+
+    import certifi
+    from urllib3.util.ssl_ import create_urllib3_context
+
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if checked else ssl.CERT_NONE)
+    if not checked:
+        context.check_hostname = False
+        return context
+    bundle = Path(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where())
+    try:
+        context.load_verify_locations(**{"capath" if bundle.is_dir() else "cafile": str(bundle)})
+    except OSError as error:
+        raise RegistryError(f"{bundle} can not be read as certificates: {error}") from error
+    return context
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy for a url, as the environment has it; none for this machine, whatever the environment says."""
+    from urllib.request import getproxies
+
+    if _loopback(urlsplit(url).hostname or "") or not getproxies():
+        return None
+    from requests.utils import get_environ_proxies, select_proxy
+
+    return select_proxy(url, get_environ_proxies(url))
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
