@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,12 +23,14 @@ from hsm_tasks.world import World
 
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
+    from hsm_tasks.engine import Session
     from hsm_tasks.tasks import Task
 
 DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
 ASKING = ("list", "info", "tabcompletion")
 TAKES_ALL = ("plan", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
 VARIABLES = ("stack", "frozen", "target")
+_HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
 USAGE = """\
 usage: hsm [OPTIONS] [WORD…] [stack=NAME] [frozen=yes]
        doit … does the same where a dodo.py is
@@ -63,6 +66,11 @@ class Line:
         if head == "update" and self.rest:
             return True
         return head in SHIPPING or (there and head == "status") or (head == "plan" and self.rest[:1] == ("deploy",))
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether steps that are certain to be fresh need not be put before doit: no option asks for them all."""
+        return all(map(_HARMLESS.fullmatch, self.options))
 
     @property
     def frozen(self) -> bool:
@@ -241,7 +249,7 @@ def _plan(here: Workspace, name: str, line: Line) -> int:
     asked = replace(asked, variables=line.variables)
     opened = open_stack(here, name, os.environ, replace(_wish(asked), look=True))
     world = World(opened, lambda step, words: None, lambda words: None, looks=True)
-    made, graph, selected = _graph(opened, asked, world, whole=True)
+    made, graph, selected = _graph(opened, asked, world)
     gathered = preview(made, graph, world, selected or ["sync"])
     print(json.dumps(gathered, indent=2) if "--json" in line.rest else tables.plan(gathered))
     return 0
@@ -277,41 +285,58 @@ def _run(here: Workspace, name: str, line: Line) -> int:
     return _run_doit(opened, line)
 
 
-def _graph(opened: Opened, line: Line, world: World, whole: bool = False) -> tuple[Plan, list[Task], list[str]]:
-    """The plan, the tasks that the line needs (or all), and the names of those that its words mean."""
+def _graph(opened: Opened, line: Line, world: World) -> tuple[Plan, list[Task], list[str]]:
+    """The plan, all tasks, and the names of those that the words of the line mean."""
     from hsm_tasks import tasks
     from hsm_tasks.core.plan import plan
 
     made = plan(opened.scene)
     selected = resolve(line.words, tasks.names(made, world), opened.scene.chosen)
-    only = (selected or ["sync"]) if line.command == "run" and not whole else ()
-    return made, tasks.tasks(made, world, selected, only), selected
+    return made, tasks.tasks(made, world, selected), selected
 
 
 def _run_doit(opened: Opened, line: Line) -> int:
     from hsm_tasks import engine
 
     world = World(opened, report.progress, report.say, looks=line.command in ASKING)
-    made, graph, selected = _graph(opened, line, world)
-    if line.command == "run":
-        commands.keep_switch(opened, report.say)  # only now: every word of the line means something
-    if line.command == "run" and line.frozen:
+    if line.command != "run":
+        _, graph, selected = _graph(opened, line, world)
+        return engine.run([line.command, *line.options, *selected], graph, **_session(opened))
+    return _do(opened, line, world)
+
+
+def _do(opened: Opened, line: Line, world: World) -> int:
+    """A run of the steps that the words of the line need."""
+    from hsm_tasks import certain, engine, tasks
+    from hsm_tasks.core.plan import plan
+
+    made = plan(opened.scene)
+    selected = resolve(line.words, tasks.names(made, world), opened.scene.chosen)
+    commands.keep_switch(opened, report.say)  # only now: every word of the line means something
+    if line.frozen:
         commands.refuse_new_entries(opened)
+    records = engine.Records(opened.state / "state.db")
+    known = certain.certain(tasks.claims(made, world), records.backend.row) if line.may_skip else {}
+    graph, fresh = tasks.needed_tasks(made, world, selected, selected or ["sync"], known)
     by_hand = f"to do it by hand: {commands.compose_line(opened)}"
-    code = engine.run(
-        [line.command, *line.options, *selected],
-        graph,
-        state_file=opened.state / "state.db",
-        reporter=report.Reporter,
-        jobs=opened.workspace.settings.jobs,
-        default_tasks=["sync"],
-        on_interrupt=commands.interrupt,
-        gone=partial(_is_gone, opened),
-        on_fresh=partial(_keep_snapshot, opened, made, line, report.clean(by_hand)),
-    )
-    if code == 0 and line.command == "run" and selected in ([], ["sync"]):
+    session = _session(opened)
+    session["records"], session["certain"] = records, tuple(fresh)
+    session["on_fresh"] = partial(_keep_snapshot, opened, made, line, report.clean(by_hand))
+    code = engine.run(["run", *line.options, *selected], graph, **session)
+    if code == 0 and selected in ([], ["sync"]):
         report.say(by_hand)
     return code
+
+
+def _session(opened: Opened) -> Session:
+    return {
+        "state_file": opened.state / "state.db",
+        "reporter": report.Reporter,
+        "jobs": opened.workspace.settings.jobs,
+        "default_tasks": ["sync"],
+        "on_interrupt": commands.interrupt,
+        "gone": partial(_is_gone, opened),
+    }
 
 
 def _is_gone(opened: Opened, step: str) -> bool:
@@ -328,7 +353,9 @@ def _is_gone(opened: Opened, step: str) -> bool:
 
 def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, steps: list[str], files: list[str]) -> None:
     """Only of a plain sync: `shortcut` answers nothing else."""
+    from hsm_tasks import tasks
+
     given = (f"{name}={value}" for name, value in line.variables.items())
     asked = shortcut.asked_stack([*line.options, *map(str, line.words), *given])
-    if line.command == "run" and asked is not None:
-        snapshot.keep(opened, made, asked, last_words, steps, files)
+    if asked is not None:
+        snapshot.keep(opened, made, asked, last_words, steps, [*files, *tasks.files(made, frozenset(steps))])

@@ -37,7 +37,7 @@ from hsm_tasks.core.errors import mistake
 from hsm_tasks.fingerprint import Fingerprint, Records, Words, fingerprint_of
 from hsm_tasks.ledger import Crew, Ledger, Recorded, RunLog, guarded
 
-__all__ = ["Fingerprint", "Words", "fingerprint_of", "guarded", "run", "split"]
+__all__ = ["Fingerprint", "Records", "Words", "fingerprint_of", "guarded", "run", "split"]
 
 INTERRUPTED = 130
 Step = Mapping[str, Any]
@@ -57,8 +57,12 @@ class Session(TypedDict, total=False):
     """Called at Ctrl-C, to end the children of the steps that still run."""
     gone: Callable[[str], bool]
     """Whether a step of this name, which is not among the tasks, can never come back: then its row is dropped."""
+    records: Records
+    """What is remembered, where the caller has looked at it already."""
+    certain: Sequence[str]
+    """Steps that are needed, are certain to be fresh, and so are not among the tasks."""
     on_fresh: Callable[[list[str], list[str]], None]
-    """Called when a run has ended in which every step was fresh: their names, and the files they read and leave."""
+    """Called when a run has ended in which every step was fresh: their names, and the files of those that are tasks."""
 
 
 def run(argv: Sequence[str], tasks: Sequence[Step], **session: Unpack[Session]) -> int:
@@ -110,7 +114,7 @@ class Loader(TaskLoader2):
     def __init__(self, tasks: Sequence[Step], session: Session) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.tasks, self.session = tasks, session
-        self.records = Records(session["state_file"] or Path(":memory:"))
+        self.records = session.get("records") or Records(session["state_file"] or Path(":memory:"))
         self.crew = Crew()
         self.crash: Exception | None = None
         self.fresh: tuple[list[str], list[str]] | None = None
@@ -194,7 +198,8 @@ class _Run(_Command, Run):
         asked = options["reporter"]
         spoken = options["verbosity"] if options["force_verbosity"] else None
         named = os.environ.get("HSM_RUN_LOG")
-        ledger = Ledger(records, self.loader.crew, RunLog(Path(named) if named else None))
+        certain = session.get("certain", ())
+        ledger = Ledger(records, self.loader.crew, RunLog(Path(named) if named else None), certain)
         seams = {"ledger": ledger, "verbosity": spoken}
         chosen = self.reporters[asked] if isinstance(asked, str) else asked
         # Threads: a fork would share the state file, and cannot see what on_interrupt has to end.
@@ -202,7 +207,7 @@ class _Run(_Command, Run):
         options |= {"verbosity": 0, "force_verbosity": True}
         gone = session.get("gone")
         if gone is not None:
-            known = {task.name for task in self.task_list}
+            known = {*certain, *(task.name for task in self.task_list)}
             records.backend.drop(lambda name: name not in known and gone(name))
         code: int = super()._execute(outfile, **options)  # type: ignore[no-untyped-call]
         if set(ledger.results.values()) == {"fresh"}:

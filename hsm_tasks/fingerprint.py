@@ -70,7 +70,8 @@ def _file_digest(path: str) -> str:
         return ""
 
 
-def _part_digest(part: Part) -> str | None:
+def part_digest(part: Part) -> str | None:
+    """What is stored of a part."""
     value = part.value if isinstance(part, Words) else part
     return None if value is None else hashlib.sha256(value.encode()).hexdigest()[:32]
 
@@ -98,6 +99,11 @@ def unchanged(path: str, seen: Seen, stat: Stat) -> bool:
         return False
     seen[:] = now
     return True
+
+
+def same_file(found: os.stat_result, seen: Seen) -> bool:
+    """Whether the stat alone proves that the content is the seen one."""
+    return _stat(found) == seen[:_TRUST] and bool(seen[_TRUST])
 
 
 def shown(path: str) -> str:
@@ -143,13 +149,13 @@ class Fingerprint:
     @functools.cached_property
     def _digests(self) -> dict[str, str | None]:
         """Not made for commands that never ask (`list`)."""
-        return {name: _part_digest(part) for name, part in self.parts.items()}
+        return {name: part_digest(part) for name, part in self.parts.items()}
 
     def _look(self) -> None:
         """Parts that only now can be known: what they are made of may be the work of an earlier step of this run."""
         if self._later is not None:
             self.parts, self._later = dict(self._later()), None
-            self._digests = {name: _part_digest(part) for name, part in self.parts.items()}
+            self._digests = {name: part_digest(part) for name, part in self.parts.items()}
 
     def __call__(self, task: Any, values: Mapping[str, Any]) -> bool:
         self._look()
@@ -205,7 +211,7 @@ class Fingerprint:
         assert late.keys() <= self.parts.keys(), "what settles is a part"
         parts = {**self.parts, **late}
         texts = {name: part.shown for name, part in parts.items() if isinstance(part, Words)}
-        digests = {name: _part_digest(part) for name, part in parts.items()}
+        digests = {name: part_digest(part) for name, part in parts.items()}
         self._sealed = {"parts": digests, "words": texts, "out": {path: see(path) for path in self.outputs}}
 
     def _values(self) -> dict[str, Any]:

@@ -96,8 +96,10 @@ class RunLog:
 class Ledger:
     """What came of each step of this run."""
 
-    def __init__(self, records: Records, crew: Crew, log: RunLog) -> None:
+    def __init__(self, records: Records, crew: Crew, log: RunLog, certain: Sequence[str] = ()) -> None:
         self.records, self.crew, self.log = records, crew, log
+        self.certain = certain
+        """The steps that were known to be fresh before doit was asked."""
         self.tasks: dict[str, Any] = {}
         self.results: dict[str, str] = {}
         self.worst = 0
@@ -144,6 +146,12 @@ class Ledger:
                     task.meta["seconds"] = task.meta.get("seconds", 0.0) + time.monotonic() - begun
 
         return timed
+
+    def begin(self) -> None:
+        """Before the first task."""
+        for name in self.certain:
+            self.results[name] = "fresh"
+            self.log.write(name, "fresh", "", 0.0)
 
     def ended(self, task: Any, result: str, reason: str = "") -> None:
         if is_step(task):
@@ -207,6 +215,8 @@ class Recorded:
 
     def initialize(self, tasks: Mapping[str, Any], selected: Sequence[str]) -> None:
         self.ledger.tasks = _needed(tasks, selected)
+        self.ledger.begin()
+        getattr(super(), "certain", _ignore)(self.ledger.certain)  # ours has it, doit's own have not
         getattr(super(), "initialize", _ignore)(self.ledger.tasks, selected)  # doit's JsonReporter has none
 
     def execute_task(self, task: Any) -> None:

@@ -214,6 +214,7 @@ class Reporter:
         self.talks = self.verbosity != 0
         self._tasks: Mapping[str, Any] = {}
         self._counts = dict.fromkeys(("ran", "fresh", "failed", "skipped", "ignored"), 0)
+        self._certain = 0
         self._begun: dict[str, float] = {}
         self._start = time.monotonic()
         _current = self
@@ -224,6 +225,14 @@ class Reporter:
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: Sequence[str]) -> None:
         """`tasks` are all that this run is about."""
         self._tasks = tasks
+
+    def certain(self, names: Sequence[str]) -> None:
+        """Steps of this run that are fresh, and no tasks."""
+        self._certain = len(names)
+        self._counts["fresh"] += len(names)
+        if self.verbosity == 2:
+            for name in names:
+                self.lines.write(f"{name} {self.lines.paint('(up to date)', _DIM)}")
 
     def get_status(self, task: Any) -> None:
         """doit asks whether the task is up to date."""
@@ -322,7 +331,7 @@ class Reporter:
         _current = None
 
     def _summary(self) -> str:
-        counts, total = self._counts, sum(1 for task in self._tasks.values() if _is_step(task))
+        counts, total = self._counts, self._certain + sum(1 for task in self._tasks.values() if _is_step(task))
         total = max(total, sum(counts.values()))
         took = duration(time.monotonic() - self._start)
         if counts["fresh"] == total:

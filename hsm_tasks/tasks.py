@@ -6,16 +6,19 @@ steps (`sync`) or call compose (`logs`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from hsm_tasks import __version__, builds, commands, outdated
 from hsm_tasks.actions import lock_reason, perform
+from hsm_tasks.certain import Claim
 from hsm_tasks.core.choose import Chosen
+from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
 from hsm_tasks.engine import Fingerprint, Words
+from hsm_tasks.fingerprint import Part
 from hsm_tasks.starting import Start
 from hsm_tasks.words import ASIDE, COMMANDS, NEEDS_NAME, SHIPPING
 from hsm_tasks.world import World, left_commit, left_pin
@@ -26,26 +29,79 @@ Maker = tuple[str, Callable[[], Task]]
 SYNC = ("lock", "check")
 
 
-def names(plan: Plan, world: World) -> tuple[str, ...]:
+def names(plan: Plan, world: World) -> Iterator[str]:
     """All that a command line may name."""
-    return tuple(_makers(plan, world, ()))
+    yield from _makers(plan, world, ())
 
 
-def tasks(plan: Plan, world: World, words: Sequence[str] = (), only: Sequence[str] = ()) -> list[Task]:
-    """The whole graph. `words` are the canonical words of the command line: `up` must know its companions.
-
-    With `only`: these tasks and what they need. To make a task takes its time, whether it is of use or not.
-    """
-    makers = _makers(plan, world, words)
-    world.memo["builds"] = {step.name: step for step in plan.builds}
-    made = _needed(plan, makers, only) if only else {name: make() for name, make in makers.items()}
+def tasks(plan: Plan, world: World, words: Sequence[str] = ()) -> list[Task]:
+    """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
+    made = {name: make() for name, make in _makers(plan, world, words).items()}
     _in_order(made, tuple(words))
     return list(made.values())
+
+
+def needed_tasks(
+    plan: Plan, world: World, words: Sequence[str], only: Sequence[str], certain: Mapping[str, Claim]
+) -> tuple[list[Task], dict[str, Claim]]:
+    """The tasks of these names (`only`) and of what they need; and, in place of a task, those that are certain.
+
+    To make a task takes its time, and so it does to look at one.
+    """
+    fresh = {name: claim for name, claim in certain.items() if name not in only}
+    makers = _makers(plan, world, words) if [*only] != ["sync"] else _makers_of_sync(plan, world)
+    made = _needed(plan, makers, only, fresh)
+    _in_order(made, tuple(words))
+    left = _behind(made, fresh)
+    for task in made.values():
+        task["task_dep"] = [name for name in task["task_dep"] if name not in left]
+    return list(made.values()), left
+
+
+def claims(plan: Plan, world: World) -> Iterator[Claim]:
+    """What the steps of a sync say of themselves, in an order in which they could run."""
+    leaving = _leaving(plan)
+    for step in plan.of_sync:
+        inputs = _inputs(step)
+        yield Claim(
+            name=label(step),
+            needs=(*_after(step, ()), *(leaving[path] for path in inputs if path in leaving)),
+            inputs=inputs,
+            outputs=() if isinstance(step, Lock) else _outputs(step),
+            parts=partial(_parts, step, world),
+            doubt=partial(_doubt, step, world),
+        )
+
+
+def files(plan: Plan, names: Container[str]) -> list[str]:
+    """All that these steps read and leave."""
+    steps = (step for step in plan.of_sync if label(step) in names)
+    return [path for step in steps for path in (*_inputs(step), *_outputs(step))]
+
+
+def _leaving(plan: Plan) -> dict[str, str]:
+    """file → the step that leaves it."""
+    return {path: label(step) for step in plan.of_sync for path in _outputs(step)}
+
+
+def _behind(made: Mapping[str, Task], fresh: Mapping[str, Claim]) -> dict[str, Claim]:
+    """Those of the steps that the tasks need, directly or not."""
+    found: set[str] = set()
+    waiting: list[str] = [name for task in made.values() for name in task["task_dep"]]
+    paths = {path: name for name, claim in fresh.items() for path in claim.outputs}
+    waiting += [paths[path] for task in made.values() for path in task.get("file_dep", ()) if path in paths]
+    while waiting:
+        name = waiting.pop()
+        if name in fresh and name not in found:
+            found.add(name)
+            waiting += fresh[name].needs
+    return {name: claim for name, claim in fresh.items() if name in found}
 
 
 def _makers(plan: Plan, world: World, words: Sequence[str]) -> dict[str, Callable[[], Task]]:
     """name → the task, for when it is asked for."""
     chosen = world.opened.scene.chosen
+    world.memo["builds"] = {step.name: step for step in plan.builds}
     started = Start(world, frozenset(words))
     joint = _joint_builds(plan, frozenset(words), commands.active(chosen))
     steps: dict[str, Callable[[], Task]] = {
@@ -54,14 +110,25 @@ def _makers(plan: Plan, world: World, words: Sequence[str]) -> dict[str, Callabl
     return steps | dict(_groups(plan, chosen)) | dict(_commands(world, chosen))
 
 
-def _needed(plan: Plan, makers: Mapping[str, Callable[[], Task]], only: Iterable[str]) -> dict[str, Task]:
-    """The tasks of these names and all that they need, in the order of `makers`."""
-    leaving = {path: label(step) for step in plan.steps for path in _outputs(step)}
+def _makers_of_sync(plan: Plan, world: World) -> dict[str, Callable[[], Task]]:
+    """As `_makers`, without all that only other words need."""
+    started = Start(world, frozenset())
+    steps: dict[str, Callable[[], Task]] = {
+        label(step): partial(_step, step, world, started, ()) for step in plan.of_sync
+    }
+    return steps | dict([_maker("sync", SYNC)])
+
+
+def _needed(
+    plan: Plan, makers: Mapping[str, Callable[[], Task]], only: Iterable[str], fresh: Mapping[str, Claim]
+) -> dict[str, Task]:
+    """The tasks of these names and all that they need but what is fresh, in the order of `makers`."""
+    leaving = _leaving(plan)
     found: dict[str, Task] = {}
     waiting = list(only)
     while waiting:
         name = waiting.pop()
-        if name not in found:
+        if name not in found and name not in fresh:
             task = found[name] = makers[name]()
             waiting += task["task_dep"]
             waiting += [leaving[path] for path in task.get("file_dep", ()) if path in leaving]
@@ -168,27 +235,57 @@ def _after(step: Step, joint: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _fingerprint(step: Step, world: World, started: Start) -> Fingerprint:
-    outputs = _outputs(step)
+    outputs, made = _outputs(step), partial(_parts, step, world)
     match step:
         case Clone():
             extra, settled = partial(commands.clone_reason, step, world), partial(_recorded, step, world)
-            return Fingerprint(_clone_parts(step, world), outputs, extra, settled)
+            return Fingerprint(made(), outputs, extra, settled)
         case Resolve():
             extra, settled = partial(commands.resolve_reason, step, world), partial(_pinned, step, world)
-            return Fingerprint(_resolve_parts(step, world), outputs, extra, settled)
+            return Fingerprint(made(), outputs, extra, settled)
         case Lock():
-            return Fingerprint({}, (), partial(lock_reason, step, world))
-        case Render():
-            return Fingerprint(_render_parts(step), outputs)
-        case Merge():
-            return Fingerprint(_merge_parts(step), outputs)
-        case Check():
-            return Fingerprint({"base": step.base, "compose": step.compose}, outputs)
+            return Fingerprint(made(), (), partial(lock_reason, step, world))
         case Build():
-            parts, extra = partial(builds.parts, step, world), partial(builds.reason, step, world)
-            return Fingerprint(parts, outputs, extra, partial(builds.settled, step, world))
+            return Fingerprint(made, outputs, partial(builds.reason, step, world), partial(builds.settled, step, world))
         case Up():
-            return Fingerprint({}, outputs, partial(started.reason, step))
+            return Fingerprint(made(), outputs, partial(started.reason, step))
+        case _:
+            return Fingerprint(made(), outputs)
+
+
+def _parts(step: Step, world: World) -> Mapping[str, Part]:
+    """What a step depends on besides its files, by value."""
+    match step:
+        case Clone():
+            return _clone_parts(step, world)
+        case Resolve():
+            return _resolve_parts(step, world)
+        case Render():
+            return _render_parts(step)
+        case Merge():
+            return _merge_parts(step)
+        case Check():
+            return {"base": step.base, "compose": step.compose}
+        case Build():
+            return builds.parts(step, world)
+        case Lock() | Up():
+            return {}
+
+
+def _doubt(step: Step, world: World) -> object:
+    """Whether more than parts and files must be asked to know that a step is fresh."""
+    match step:
+        case Clone():
+            return step.own or step.pending or commands.clone_reason(step, world)
+        case Resolve():  # a pin that was made of an entry with a digest has one: then it need not be read
+            return step.move or step.pending or not (step.locked and step.locked.digest)
+        case Lock():
+            try:
+                return lock_reason(step, world)
+            except HsmError:
+                return True
+        case _:
+            return None
 
 
 def words(text: str) -> Words:
@@ -196,7 +293,7 @@ def words(text: str) -> Words:
     return Words(text, text)
 
 
-def _clone_parts(step: Clone, world: World) -> dict[str, Any]:
+def _clone_parts(step: Clone, world: World) -> dict[str, Part]:
     repository, late = step.repository, step.pending or step.move or step.own
     return {
         "url": repository.url,
@@ -214,7 +311,7 @@ def _recorded(step: Clone, world: World) -> Mapping[str, Any]:
     return {"locked commit": None if step.own else left_commit(path)}
 
 
-def _resolve_parts(step: Resolve, world: World) -> dict[str, Any]:
+def _resolve_parts(step: Resolve, world: World) -> dict[str, Part]:
     return {
         "image": words(step.image),
         "version": words(step.version or "none"),
@@ -234,13 +331,17 @@ def _entry(pin: Pin | None) -> str | None:
     return None if pin is None else repr((pin.tag, pin.digest, pin.healthcheck, pin.volumes))
 
 
-def _merge_parts(step: Merge) -> dict[str, Any]:
-    parts = {"name": words(step.project), "services": repr(step.fragments), "volumes": repr(step.volumes)}
-    return parts | {"hsm": words(__version__)}
+def _merge_parts(step: Merge) -> dict[str, Part]:
+    return {
+        "name": words(step.project),
+        "services": repr(step.fragments),
+        "volumes": repr(step.volumes),
+        "hsm": words(__version__),
+    }
 
 
-def _render_parts(step: Render) -> dict[str, Any]:
-    parts: dict[str, Any] = {"mode": words(step.mode), "hsm": words(__version__)}
+def _render_parts(step: Render) -> dict[str, Part]:
+    parts: dict[str, Part] = {"mode": words(step.mode), "hsm": words(__version__)}
     for key, value in (step.draft or {}).items():
         parts[key] = repr(value)
     return parts | {"mounts": repr(step.mounts)}

@@ -89,7 +89,7 @@ def bare(word: Word, names: Iterable[str]) -> ConfigError:
 
 def resolve(words: Sequence[Word], tasks: Iterable[str], chosen: Chosen) -> list[str]:
     """The names of the tasks that the words mean, in their order; ConfigError for a word that means none."""
-    known = tuple(tasks)
+    known = tuple(tasks) if any(str(word) != "sync" for word in words) else ("sync",)
     found: list[str] = []
     for word in words:
         found += _tasks(word, known, chosen)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Literal
+
+import msgspec
 
 from hsm_tasks.core.attached import Pinned, attached
 from hsm_tasks.core.forms import Chosen, Form
@@ -136,7 +137,7 @@ def resolves(scene: Scene) -> Iterator[Resolve]:
             known.add(key)
             name = _beside(_step_name(form, scene.images), here)
             step = _resolve(scene, name, form, config=key in options, move=key in moved)
-            yield replace(step, needed=False)
+            yield msgspec.structs.replace(step, needed=False)
 
 
 def named_images(stack: Stack, base: Base) -> Iterator[Form]:

@@ -6,6 +6,7 @@ The only place that joins paths of generated files, with `needs`, which plans wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 from hsm_tasks.core.forms import Chosen, Form, as_map
 from hsm_tasks.core.layers import append
@@ -44,7 +45,6 @@ def plan(scene: Scene) -> Plan:
     cloned, resolved = tuple(clones(scene)), tuple(resolves(scene))
     drafts = {name: _draft(form, scene) for name, form in scene.chosen.forms.items()}
     renders = tuple(_render(form, drafts[name], scene) for name, form in sorted(scene.chosen.forms.items()))
-    builds = tuple(_builds(scene, drafts))
     declared = {name for draft in drafts.values() for name in named_volumes(draft)} - set(scene.base.volumes)
     state = scene.paths.state
     merge = Merge(
@@ -59,9 +59,15 @@ def plan(scene: Scene) -> Plan:
         input=merge.output,
         output=scene.paths.beside("docker-compose.hsm.yml"),
     )
-    ups = tuple(_ups(scene, builds, renders))
     return Plan(clones=cloned, resolves=resolved, lock=lock(scene, cloned, resolved), renders=renders, merge=merge,
-                check=check, builds=builds, ups=ups)
+                check=check, later=partial(_after_sync, scene, drafts, renders))
+
+
+def _after_sync(
+    scene: Scene, drafts: Mapping[str, Draft], renders: tuple[Render, ...]
+) -> tuple[tuple[Build, ...], tuple[Up, ...]]:
+    builds = tuple(_builds(scene, drafts))
+    return builds, tuple(_ups(scene, builds, renders))
 
 
 # --- what is made of it -----------------------------------------------------------------------------------------

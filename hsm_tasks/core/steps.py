@@ -8,15 +8,15 @@ All paths are relative to the workspace, so a step is the same on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from hsm_tasks.core.model import Keys, Pin, Repository
+from hsm_tasks.core.model import Frozen, Keys, Pin, Repository
 from hsm_tasks.core.render import Draft
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clone:
+class Clone(Frozen, frozen=True, kw_only=True):
     """Brings a checkout. `ask` alone: only the commit is asked for, because hsm.lock wants it and nobody here does.
 
     `own` is a person's own checkout: looked at, never changed. `move` lets a clean checkout follow (update, frozen).
@@ -35,8 +35,7 @@ class Clone:
     pending: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolve:
+class Resolve(Frozen, frozen=True, kw_only=True):
     """Asks what a reference means. `config`: the image's healthcheck and volumes count too.
 
     `needed` False: only hsm.lock wants to know, so a registry that does not answer is no failure.
@@ -56,8 +55,7 @@ class Resolve:
     pending: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class Lock(Frozen, frozen=True, kw_only=True):
     """Writes hsm.lock (`committed`: key → file that says it) and, for what only this machine asks for, local.lock.
 
     `known` are the keys that hsm.yaml names at all; others are dropped by an update of everything (`drop`). `copy` is
@@ -77,8 +75,7 @@ class Lock:
     name: str = "lock"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Render:
+class Render(Frozen, frozen=True, kw_only=True):
     """Writes the fragment of a service. `pins` maps the keys of the pins that it needs to their files, `mounts` are
     host paths that must exist (relative to the workspace), `after` the clones that bring them."""
 
@@ -91,8 +88,7 @@ class Render:
     output: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merge:
+class Merge(Frozen, frozen=True, kw_only=True):
     """Joins the fragments."""
 
     project: str
@@ -102,8 +98,7 @@ class Merge:
     name: str = "merge"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Frozen, frozen=True, kw_only=True):
     """Lets compose judge base and override, then publishes it. `base` is a digest of what compose read."""
 
     base: str
@@ -113,8 +108,7 @@ class Check:
     name: str = "check"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(Frozen, frozen=True, kw_only=True):
     """Builds the image of a service; `recipe` is its build section, as compose reads it, with holes for `pins`.
 
     What a mount covers (`hidden`) does not make it stale, unless the service is watched for it (`shown`); with
@@ -126,15 +120,14 @@ class Build:
     recipe: Keys
     context: str | None
     dockerfile: str
-    pins: Mapping[str, str] = field(default_factory=dict)
+    pins: Mapping[str, str] = {}
     hidden: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     rebuild: tuple[str, ...] | None = None
     after: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Up:
+class Up(Frozen, frozen=True, kw_only=True):
     """Starts a service and what it needs. `builds`: the services that must have been built before."""
 
     name: str
@@ -154,7 +147,7 @@ def label(step: Step) -> str:
             return f"{type(step).__name__.lower()}:{step.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The steps of a stack, in an order in which they could run one by one."""
 
@@ -164,13 +157,32 @@ class Plan:
     renders: tuple[Render, ...]
     merge: Merge
     check: Check
-    builds: tuple[Build, ...]
-    ups: tuple[Up, ...]
+    later: Callable[[], tuple[tuple[Build, ...], tuple[Up, ...]]] = field(compare=False, repr=False)
+    """What comes after a sync. It is made when it is asked for: most runs never do."""
+
+    @cached_property
+    def _later(self) -> tuple[tuple[Build, ...], tuple[Up, ...]]:
+        return self.later()
+
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """The images to build."""
+        return self._later[0]
+
+    @property
+    def ups(self) -> tuple[Up, ...]:
+        """The services to start."""
+        return self._later[1]
+
+    @property
+    def of_sync(self) -> tuple[Step, ...]:
+        """Those that a sync is made of."""
+        return (*self.clones, *self.resolves, self.lock, *self.renders, self.merge, self.check)
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """All of them, flat."""
-        return (*self.clones, *self.resolves, self.lock, *self.renders, self.merge, self.check, *self.builds, *self.ups)
+        return (*self.of_sync, *self.builds, *self.ups)
 
     def __str__(self) -> str:
         return "\n".join(label(step) for step in self.steps)
