@@ -30,7 +30,7 @@ from doit.cmdparse import CmdOption, CmdParse, CmdParseError
 from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidCommand, InvalidTask
 from doit.plugin import PluginDict
-from doit.reporter import ConsoleReporter
+from doit.reporter import ConsoleReporter, ErrorOnlyReporter, ExecutedOnlyReporter, JsonReporter, ZeroReporter
 from doit.task import Task, dict_to_task
 
 from hsm_tasks.core.errors import mistake
@@ -189,6 +189,14 @@ class _Command(DoitCmdBase):
 
 class _Run(_Command, Run):
     name = "run"
+
+    def get_reporters(self) -> dict[str, type[Any]]:
+        """doit's own. To look for those of other packages takes as long as to look at a hundred steps."""
+        kinds = (ConsoleReporter, ExecutedOnlyReporter, JsonReporter, ZeroReporter, ErrorOnlyReporter)
+        names = ("console", "executed-only", "json", "zero", "error-only")
+        found: dict[str, type[Any]] = dict(zip(names, kinds, strict=True))
+        self.cmdparser["reporter"].choices = {name: kind.desc for name, kind in found.items()}
+        return found
 
     @functools.wraps(Run._execute)  # doit reads the names of the options from the signature
     def _execute(self, outfile: Any, **options: Any) -> int:  # type: ignore[override]

@@ -56,7 +56,7 @@ def _stat(found: os.stat_result) -> Stat:
 
 def _stat_if_there(path: str) -> Stat | None:
     try:
-        return _stat(Path(path).stat())
+        return _stat(os.stat(path))  # noqa: PTH116 - thousands in each run, and making a Path costs more than that
     except OSError:
         return None
 
@@ -79,9 +79,9 @@ def part_digest(part: Part) -> str | None:
 def see(path: str) -> Seen:
     """The file as it is now. Raises OSError if there is none."""
     started = time.time_ns()
-    stat = _stat(Path(path).stat())
+    stat = _stat(os.stat(path))  # noqa: PTH116
     digest = _file_digest(path)
-    calm = is_calm(stat[1], started) and stat == _stat(Path(path).stat())
+    calm = is_calm(stat[1], started) and stat == _stat(os.stat(path))  # noqa: PTH116
     return [*stat, int(calm), digest]
 
 
@@ -189,7 +189,7 @@ class Fingerprint:
         if seen is None:
             return f"{shown(path)} is new"
         try:
-            stat = _stat(os.stat(path))  # noqa: PTH116 - thousands in each run, and making a Path costs more than that
+            stat = _stat(os.stat(path))  # noqa: PTH116
         except OSError:
             return f"{shown(path)} is gone"
         before = seen[:_TRUST]
@@ -237,7 +237,7 @@ class Checker(FileChangedChecker):
         return False
 
     def get_state(self, dep: str, current_state: Seen | None) -> Seen | None:
-        stat = _stat(Path(dep).stat())
+        stat = _stat(os.stat(dep))  # noqa: PTH116
         if self.before.get(dep, stat) != stat:
             return [*stat, 0, ""]  # edited while the step ran: nobody knows which content it read
         if current_state and current_state[:_TRUST] == stat and current_state[_TRUST]:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hsm_tasks.core.errors import HsmError
 
 SCHEMA = 0x68736D01
@@ -139,10 +141,18 @@ def _encoded(row: Mapping[str, Any]) -> str:
 def _decoded(text: str | None) -> dict[str, Any]:
     """An unreadable row is no row: its step runs."""
     try:
-        row = json.loads(text or "{}")
+        row = _quickly_decoded(text or "{}")
     except ValueError:
         return {}
     return row if isinstance(row, dict) else {}
+
+
+def _quickly_decoded(text: str) -> Any:
+    """There are thousands. What msgspec will not read (half a surrogate, of a path that is not UTF-8) json will."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Literal
 
 from hsm_tasks.core.model import Frozen, Keys, Mode, Service, Tree
@@ -10,7 +11,7 @@ from hsm_tasks.core.model import Frozen, Keys, Mode, Service, Tree
 NAMESPACES = ("network_mode", "ipc", "pid")
 
 
-class Form(Frozen, frozen=True, kw_only=True):
+class Form(Frozen, frozen=True, kw_only=True, dict=True):
     """One service as it is to run.
 
     `mode` is "base" for a service that hsm.yaml does not name and "off" for an option that is not selected. `image`
@@ -46,7 +47,7 @@ class Form(Frozen, frozen=True, kw_only=True):
             return None
         return {} if self.service.dev.build is None and self.service.repository else self.service.dev.build
 
-    @property
+    @cached_property
     def pieces(self) -> tuple[Keys, ...]:
         """All the keys that make up the service, the base first. In prod nothing is built, so a build counts nowhere.
         """

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -62,6 +63,7 @@ class _File(Raw):
     repositories: dict[str, _Repository] | None = None
 
 
+@lru_cache(maxsize=8)  # it is read when the plan is made, and again to see whether `lock` would write anything
 def parse(text: str, filename: str) -> Lock:
     """Raises ConfigError with all mistakes. An empty text is an empty lock."""
     tree: Any = parse_yaml(text, filename)
@@ -168,4 +170,6 @@ def _tag(tag: str) -> str:
 
 def _quoted(text: str) -> str:
     quoted = json.dumps(text, ensure_ascii=False)
+    if quoted.isprintable():
+        return quoted
     return "".join(char if char.isprintable() else f"\\U{ord(char):08X}" for char in quoted)

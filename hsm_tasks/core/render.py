@@ -59,6 +59,8 @@ def fill(name: str, draft: Draft, pins: Mapping[str, Pin]) -> str:
 def open_pins(draft: object) -> frozenset[Pinned]:
     """The pins that a draft waits for."""
     match draft:
+        case str():  # most are, and Mapping is slow to ask for
+            return frozenset()
         case Pinned():
             return frozenset({replace(draft, before="")})
         case Condition():
@@ -93,6 +95,8 @@ def closed(value: Any, pins: Mapping[str, Pin]) -> Any:
 def _sorted(value: Any) -> Any:
     """In one order, whatever the order of the keys in hsm.yaml."""
     match value:
+        case str():
+            return value
         case Override():
             return Override(_sorted(value.tree))
         case Mapping():
@@ -177,7 +181,8 @@ _OLDER = {
 
 def _displaced(form: Form, keys: Mapping[str, object]) -> dict[str, object]:
     """Takes those old keys of the base away whose newer forms are given."""
-    return _without(tuple(old for old, path in _OLDER.items() if _at(keys.get("deploy"), path) is not None), form, keys)
+    deploy, base = keys.get("deploy"), form.base or {}
+    return _without(tuple(old for old in _OLDER if old in base and _at(deploy, _OLDER[old]) is not None), form, keys)
 
 
 def _at(tree: object, path: tuple[str, ...]) -> object:

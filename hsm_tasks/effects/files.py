@@ -15,7 +15,8 @@ from hsm_tasks.core.errors import HsmError
 def read(path: Path) -> str:
     """The text of a file; HsmError where it can not be read as text."""
     try:
-        return path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
     except UnicodeDecodeError as error:
         raise HsmError(f"{path} is not text in UTF-8 (byte {error.start})") from error
     except OSError as error:
