@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import msgspec
 
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Pin
+from hsm_tasks.core.mounts import is_open
 from hsm_tasks.effects import files, git
+from hsm_tasks.effects.composemodel import filled_in_paths
 from hsm_tasks.effects.registry import Registry
 from hsm_tasks.scene import Opened
 from hsm_tasks.workspace import LOCAL, OVERRIDE
@@ -70,7 +72,7 @@ def hide_generated(opened: Opened) -> None:
 
 def require(mounts: tuple[str, ...], world: World, step: str) -> None:
     """A mount never makes an empty folder that belongs to root: what it mounts must be there."""
-    gone = [path for path in mounts if not world.path(path).exists()]
+    gone = [path for path, place in places(mounts, world) if not place.exists()]
     if gone:
         raise HsmError(
             f"{step} mounts what is not there: {', '.join(gone)}",
@@ -78,9 +80,23 @@ def require(mounts: tuple[str, ...], world: World, step: str) -> None:
         )
 
 
+def places(mounts: tuple[str, ...], world: World) -> Iterator[tuple[str, Path]]:
+    """Paths of a step, as they are shown and where they are. compose is asked, once a run, what variables say."""
+    yield from ((path, world.path(path)) for path in mounts if not is_open(path))
+    asked = tuple(path for path in mounts if is_open(path))
+    if not asked:
+        return
+    with world.guard:
+        if ("paths", asked) not in world.memo:
+            opened = world.opened
+            world.memo["paths", asked] = filled_in_paths(asked, opened.files[0].parent, opened.environ)
+    yield from ((f"{path} ({place})", place) for path, place in zip(asked, world.memo["paths", asked], strict=True))
+
+
 def read_pin(path: Path) -> Pin:
     """What a resolve step left."""
     return msgspec.json.decode(files.read(path), type=Pin)
+
 
 def left_pin(path: Path) -> Pin | None:
     """What a resolve step left; None where that is gone, or no pin any more (its step will make it anew)."""

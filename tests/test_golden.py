@@ -30,7 +30,7 @@ from hsm_tasks.core.plan import Clone, Plan, Up, plan
 from hsm_tasks.core.yamltext import parse_dump
 from hsm_tasks.effects import files, process
 from hsm_tasks.scene import Opened, open_stack
-from hsm_tasks.world import World
+from hsm_tasks.world import World, places
 
 CASES = Path(__file__).parent / "stacks"
 NAMES = sorted(path.name for path in CASES.iterdir())
@@ -90,8 +90,8 @@ def _sync(steps: Plan, opened: Opened) -> None:
             record.parent.mkdir(parents=True, exist_ok=True)
             record.write_text(json.dumps({"commit": None if step.own else step.locked}))
         elif not isinstance(step, Up):
-            for mount in getattr(step, "mounts", ()):
-                world.path(mount).mkdir(parents=True, exist_ok=True)
+            for _, place in places(getattr(step, "mounts", ()), world):
+                place.mkdir(parents=True, exist_ok=True)
             perform(step, world)
         if step is steps.check:
             break

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hsm_tasks.core.forms import Form, as_map
 from hsm_tasks.core.model import Keys, Tree
 from hsm_tasks.core.yamltext import Override, Reset
 
 _COLON = re.compile(r":(?![^{]*\})")
+_VARIABLE = re.compile(r"\$\{[^}]*\}|\$\w+")
 _PROPAGATION = frozenset({"shared", "rshared", "slave", "rslave", "private", "rprivate"})
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:|git@|github\.com/")
 
@@ -51,8 +52,8 @@ def watch(rule: Keys, checkout: str | None) -> dict[str, Tree]:
 def draw(form: Form, given: object, own: object, checkout: str | None) -> dict[str, object]:
     """The key `volumes` of a fragment, if the mode changes anything there. `given` are mounts as in the base, `own`
     those of the dev section, relative to the checkout."""
-    new = [_long(volume, None) for volume in given] if isinstance(given, list) else []
-    new += [_long(volume, checkout) for volume in own] if isinstance(own, list) else []
+    new = [_long(volume, None, _is_path) for volume in given] if isinstance(given, list) else []
+    new += [_long(volume, checkout, _is_source_path) for volume in own] if isinstance(own, list) else []
     below = (form.base or {}).get("volumes")
     old = list(below) if isinstance(below, list) else []
     kept = [v for v in old if not _is_source(v, form, checkout)] if form.mode == "prod" else old
@@ -78,7 +79,7 @@ def sources(volumes: object) -> tuple[str, ...]:
         bind = volume.get("bind") if isinstance(volume, Mapping) else None
         if isinstance(bind, Mapping) and bind.get("create_host_path") is False:
             found.append(str(volume["source"]))
-    return tuple(path for path in found if "$" not in path and not path.startswith("~"))
+    return tuple(found)
 
 
 def binds(below: object, drawn: object) -> tuple[str, ...]:
@@ -91,6 +92,11 @@ def binds(below: object, drawn: object) -> tuple[str, ...]:
             if isinstance(volume, Mapping):
                 mounts[str(volume.get("target")).rstrip("/")] = volume
     return tuple(str(one["source"]) for one in mounts.values() if one.get("type") == "bind" and "source" in one)
+
+
+def is_open(path: str) -> bool:
+    """Whether only the environment says which path it is."""
+    return path.startswith("~") or "$" in path
 
 
 def is_remote(path: str) -> bool:
@@ -140,15 +146,25 @@ def written(volume: Tree) -> Tree:
     return ":".join([str(volume["source"]), str(volume["target"]), *([",".join(modes)] if modes else [])])
 
 
-def _long(volume: object, checkout: str | None) -> object:
+def _is_path(source: str) -> bool:
+    """Whether a short form mounts a path. Of a variable and a "/" no name of a volume can be made."""
+    return source.startswith((".", "/", "~")) or (source.startswith("$") and "/" in _VARIABLE.sub("", source))
+
+
+def _is_source_path(source: str) -> bool:
+    """In the dev section a variable is a path: a named volume has the long form there."""
+    return source.startswith("$") or _is_path(source)
+
+
+def _long(volume: object, checkout: str | None, is_path: Callable[[str], bool]) -> object:
     """The long form of a mount, its source rebased. What has no plain meaning stays as written."""
     if isinstance(volume, Mapping):
         return _rebased(volume, checkout)
     parts = split(str(volume))
-    if len(parts) not in (2, 3) or parts[0].startswith("$"):
+    if len(parts) not in (2, 3) or (parts[0].startswith("$") and not is_path(parts[0])):
         return volume
     source, target, modes = parts[0], parts[1], parts[2].split(",") if len(parts) == 3 else []
-    if not source.startswith((".", "/", "~")):
+    if not is_path(source):
         return _with_modes({"type": "volume", "source": source, "target": target}, modes)
     rebased = rebase(source, checkout)
     return _with_modes(

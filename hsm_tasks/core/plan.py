@@ -11,7 +11,7 @@ from functools import partial
 from hsm_tasks.core.forms import Chosen, Form, as_map
 from hsm_tasks.core.layers import append
 from hsm_tasks.core.model import Dev, Keys
-from hsm_tasks.core.mounts import binds, is_remote, rebase, sources
+from hsm_tasks.core.mounts import binds, is_open, is_remote, rebase, sources
 from hsm_tasks.core.needs import clones, image_key, lock, missing_entries, named_images, pins, resolves
 from hsm_tasks.core.render import Draft, Site, named_volumes, open_pins, render
 from hsm_tasks.core.scene import Paths, Scene
@@ -91,7 +91,7 @@ def _render(form: Form, draft: Draft, scene: Scene) -> Render:
         mode=form.mode,
         draft=draft,
         pins=pins(open_pins(draft), scene),
-        mounts=tuple(scene.paths.to_workspace(path) for path in mounted),
+        mounts=tuple(path if is_open(path) else scene.paths.to_workspace(path) for path in mounted),
         after=(f"clone:{repository.name}",) if repository else (),
         output=f"{state}/fragments/{form.name}.yml",
     )
@@ -141,8 +141,7 @@ def _of_checkout(paths: Iterable[str], form: Form, scene: Scene) -> tuple[str, .
 
 def _on_host(paths: Iterable[str], scene: Scene) -> tuple[str, ...]:
     """As seen from the workspace; those that only compose can tell are left out."""
-    known = (path for path in paths if not path.startswith("~") and "$" not in path)
-    return tuple(sorted({scene.paths.to_workspace(path) for path in known}))
+    return tuple(sorted({scene.paths.to_workspace(path) for path in paths if not is_open(path)}))
 
 
 def _ups(scene: Scene, builds: tuple[Build, ...], renders: tuple[Render, ...]) -> Iterator[Up]:

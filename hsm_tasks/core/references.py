@@ -96,9 +96,10 @@ def _joined(one: Entry | None, other: Entry) -> Entry:
 
 
 def _judged(name: str, entry: Entry, chosen: Chosen) -> Entry:
-    """A healthcheck condition is kept only where the chosen option has a healthcheck."""
+    """A healthcheck condition is kept only where the chosen one of 1-of-N has a healthcheck: the condition was written
+    for its neighbour, perhaps. Of any other service it is the base's own word, and compose judges it."""
     form = chosen.forms.get(name)
-    if entry["condition"] != HEALTHY or form is None or not form.option:
+    if entry["condition"] != HEALTHY or form is None or name not in chosen.groups.values():
         return entry
     known = _has_healthcheck(form)
     if known is None:

@@ -77,7 +77,8 @@ class Lock(Frozen, frozen=True, kw_only=True):
 
 class Render(Frozen, frozen=True, kw_only=True):
     """Writes the fragment of a service. `pins` maps the keys of the pins that it needs to their files, `mounts` are
-    host paths that must exist (relative to the workspace), `after` the clones that bring them."""
+    host paths that must exist (relative to the workspace; as compose reads them, where a variable or a `~` is in them),
+    `after` the clones that bring them."""
 
     name: str
     mode: str

@@ -49,6 +49,15 @@ def filled_in_builds(builds: Mapping[str, Mapping[str, Any]], folder: Path, env:
     return {name: keys["build"] for name, keys in filled["services"].items()}
 
 
+def filled_in_paths(paths: Sequence[str], folder: Path, env: Env = None) -> tuple[Path, ...]:
+    """Paths with variables or a `~` in them, as compose would take them for a project in `folder`."""
+    labels = {str(number): path for number, path in enumerate(paths)}
+    model = {"services": {"paths": {"image": "none", "labels": labels}}}
+    filled = filled_in(model, folder, env, "compose can not fill in the variables of a mount")
+    values = (filled["services"]["paths"]["labels"][number].replace("$$", "$") for number in labels)
+    return tuple(folder / os.path.expanduser(value) for value in values)  # noqa: PTH111 - compose has no ~user either
+
+
 def model_key(project: Project, read: Sequence[Path], env: Env = None) -> str:
     """A digest of all that `read_model` and `hashes` depend on. `read`: the env and label files of the services.
 

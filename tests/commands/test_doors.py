@@ -52,6 +52,19 @@ def test_a_missing_mount_is_an_error_and_no_folder_is_made(make: Make, door: Doo
     assert not (here.checkout / "gone").exists()
 
 
+@pytest.mark.parametrize("value", ["gone", "/nowhere/at/all", "", "~/gone"])
+def test_so_is_one_whose_place_only_a_variable_says(make: Make, value: str) -> None:
+    here = make(files={"hsm.local.yaml": DEV})
+    here.edit("hsm.yaml", "./www:/www", "${PLACE}/x:/www")
+    done = here.run("sync", code=1, PLACE=value)
+    assert "${PLACE}/x" in done.err
+    assert not (here.stack / "gone").exists()
+    (here.stack / "there/x").mkdir(parents=True)
+    here.run("sync", PLACE="./there")
+    (volume,) = here.services["api"]["volumes"]
+    assert volume == {"type": "bind", "source": "${PLACE}/x", "target": "/www", "bind": {"create_host_path": "false"}}
+
+
 def test_verbosity_0_tells_failures_only(make: Make) -> None:
     here = make()
     assert "render:api" not in here.run("-v0", "sync").err

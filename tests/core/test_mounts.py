@@ -96,9 +96,19 @@ class TestDev:
         }
 
     def test_what_only_compose_can_know_stays_as_written(self) -> None:
-        for volume in ("/anonymous", "${DIR}/x:/x", "a:b:c:d"):
+        for volume in ("/anonymous", "a:b:c:d"):
             assert dev(f'"{volume}"') == volume
         assert dev("{type: tmpfs, target: /t}") == {"type": "tmpfs", "target": "/t"}
+
+    @pytest.mark.parametrize("source", ["${DIR}/x", "$DIR/x", "${DIR}", "${DIR:-a:b}", "~/x"])
+    def test_a_variable_is_a_path_too_and_never_makes_a_folder(self, source: str) -> None:
+        assert dev(f'"{source}:/src"') == {**BIND, "source": source}
+        assert mounts.sources([dev(f'"{source}:/src"')]) == (source,)
+
+    def test_in_keys_of_compose_a_variable_alone_may_be_a_named_volume(self) -> None:
+        hsm = 'services: {api: {prod: {volumes: ["${A}:/a", "${B:-x/y}:/b", "${C}/c:/c"]}}}'
+        made = drawn(hsm, "{api: {image: a}}")
+        assert made["volumes"] == ["${A}:/a", "${B:-x/y}:/b", {**BIND, "source": "${C}/c", "target": "/c"}]
 
     def test_mounts_of_the_base_stay(self) -> None:
         hsm = f"services: {{api: {{mode: dev, {REPO}}}}}"
@@ -106,7 +116,7 @@ class TestDev:
 
     def test_the_paths_that_must_exist_are_known(self) -> None:
         volumes = Override([dev('"./src:/src"'), "/anonymous", {**BIND, "source": "~/x"}, {**BIND, "source": "./${A}"}])
-        assert mounts.sources(volumes) == (f"{HERE}/src",)
+        assert mounts.sources(volumes) == (f"{HERE}/src", "~/x", "./${A}")
         assert mounts.sources(Reset("list")) == mounts.sources(None) == ()
 
 

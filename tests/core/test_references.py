@@ -127,6 +127,10 @@ class TestHealth:
     def test_who_is_no_option_is_not_judged(self) -> None:
         assert depends("{cache: {condition: service_healthy, required: true}}") is None
 
+    def test_nor_is_a_selected_option_of_m_of_n_in_whose_place_nothing_came(self) -> None:
+        hsm = "groups: {off: {strategy: M-of-N, options: [mail], selection: [mail]}}"
+        assert depends("{mail: {condition: service_healthy, required: true}}", hsm) is None
+
 
 class TestTheOthers:
     def test_a_link_keeps_the_name_by_which_it_is_called(self) -> None:
