@@ -8,3 +8,5 @@ core/load.py for what hsm.yaml may say, and a module of effects/ for a tool.
 """
 
 __version__ = "0.1.0"
+BUG = "This is a bug in hsm. Please report it, with the lines above, to the people you have hsm from."
+"""What stands below a traceback."""

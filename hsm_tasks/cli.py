@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
 ASKING = ("list", "info", "tabcompletion")
+SPEAK_JSON = ("plan", "status", "stacks", "doctor", "update", *SHIPPING)
 TAKES_ALL = ("plan", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
 VARIABLES = ("stack", "frozen", "target")
 _HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
@@ -113,6 +114,7 @@ def _main(argv: list[str]) -> int:
     if argv[:1] == ["--version"]:
         print(__version__)
         return 0
+    argv = _json_behind(argv)
     told = aside.answer(argv)
     if told is not None:
         return told
@@ -150,6 +152,13 @@ def parse(argv: Sequence[str]) -> Line:
         return Line(command, tuple(options), (Word.parse(rest[0]),), tuple(rest[1:]), variables)
     late, words = _split_all(command, rest)
     return Line(command, (*options, *late), tuple(Word.parse(word) for word in words), (), variables)
+
+
+def _json_behind(argv: list[str]) -> list[str]:
+    """`--json` before the word that it is about goes behind it: among the options there it would be one of doit's."""
+    place = next((place for place, arg in enumerate(argv) if arg.partition(":")[0] in SPEAK_JSON), 0)
+    early = [arg for arg in argv[:place] if arg == "--json"]
+    return [*(arg for arg in argv[:place] if arg != "--json"), *argv[place : place + 1], *early, *argv[place + 1 :]]
 
 
 def _is_variable(arg: str) -> bool:

@@ -25,10 +25,13 @@ def active(chosen: Chosen) -> tuple[str, ...]:
     return tuple(form.name for form in forms if form.mode != "off" and (form.active or not form.profiles))
 
 
-def clean(paths: list[str]) -> None:
-    """`doit clean`: what hsm generated, and nothing else."""
+def clean(paths: list[str], *, dryrun: bool = False) -> Iterator[str]:
+    """`doit clean`: what hsm generated, and nothing else. A sentence for each file."""
     for path in paths:
-        files.remove(Path(path))
+        if os.path.lexists(path):
+            if not dryrun:
+                files.remove(Path(path))
+            yield f"would remove {path}" if dryrun else f"removed {path}"
 
 
 # --- why a step is stale, beyond the values that it carries -------------------------------------------------------

@@ -13,7 +13,7 @@ import gc
 import os
 import sys
 
-from hsm_tasks import shortcut
+from hsm_tasks import BUG, shortcut
 
 TYPE_CHECKING = False  # see shortcut
 if TYPE_CHECKING:
@@ -41,9 +41,20 @@ def console() -> NoReturn:
 
 def _long_way() -> NoReturn:
     gc.disable()  # most runs live too short to collect: a quarter of their time. A step that runs turns it on again
-    from hsm_tasks.cli import console as go
-
+    try:
+        from hsm_tasks.cli import console as go
+    except Exception:
+        _bug()
     go()
+
+
+def _bug() -> NoReturn:
+    """hsm can not even be loaded: doit would call that 3, as if the command line were wrong."""
+    import traceback
+
+    sys.stderr.write(f"{traceback.format_exc()}{BUG}\n")
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def _done() -> NoReturn:

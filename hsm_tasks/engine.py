@@ -224,6 +224,25 @@ class _Run(_Command, Run):
         return ledger.worst or code
 
 
+class _Clean(_Command, Clean):
+    """doit's own says which function it calls. Ours says what it removed."""
+
+    name = "clean"
+
+    def clean_tasks(self, tasks: Sequence[Any], dryrun: bool, forget_tasks: bool) -> None:
+        """Of steps the clean action gives a sentence for each file; what else there is cleans as in doit."""
+        once = {task.name: task for task in tasks}
+        ours = {name: task for name, task in once.items() if (task.meta or {}).get("step")}
+        actions = [action for task in ours.values() for action in task.clean_actions]
+        words = {word for action in actions for word in action.py_callable(*action.args, dryrun=dryrun)}
+        self.outstream.write("".join(f"{word}\n" for word in sorted(words)))
+        if forget_tasks and not dryrun and self.dep_manager:
+            for name in ours:
+                self.dep_manager.remove(name)
+        others = [task for name, task in once.items() if name not in ours]
+        super().clean_tasks(others, dryrun, forget_tasks)  # type: ignore[no-untyped-call]
+
+
 class _DumpDB(_Command):
     """doit's own knows dbm files only."""
 
@@ -242,9 +261,10 @@ class _Main(DoitMain):
     DOIT_CMDS: tuple[type[DoitCmdBase], ...] = (  # type: ignore[assignment]
         _Run,
         _DumpDB,
+        _Clean,
         *(
             type(command.__name__, (_Command, command), {})
-            for command in (Help, List, Info, Clean, Forget, Ignore, ResetDep, TabCompletion)
+            for command in (Help, List, Info, Forget, Ignore, ResetDep, TabCompletion)
         ),
     )
 

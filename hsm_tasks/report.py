@@ -18,11 +18,11 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Protocol
 
+from hsm_tasks import BUG
 from hsm_tasks.core import codes
 from hsm_tasks.core.errors import ConfigError, HsmError, mask
 from hsm_tasks.shortcut import all_fresh, duration
 
-BUG = "This is a bug in hsm. Please report it, with the lines above, to the people you have hsm from."
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 _PLAIN_SECONDS = 2.0  # between two lines of progress of one step, where no line can be rewritten
 _BOLD, _DIM, _RED = "1", "2", "31"

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from hsm_tasks import report, shortcut
+from hsm_tasks import BUG, report, shortcut
 from hsm_tasks.core.errors import ConfigError, HsmError, Problem
 from hsm_tasks.engine import Words
-from hsm_tasks.report import BUG, Reporter
+from hsm_tasks.report import Reporter
 from tests.support.steps import do, fail, out, step
 from tests.support.terminal import under_a_terminal
 

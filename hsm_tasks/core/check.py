@@ -18,6 +18,7 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9._][a-zA-Z0-9._-]*")
 _PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 _MEMORY: Final = re.compile(r"[0-9]+(\.[0-9]+)? ?([bkmgtp]|[kmgtp]i?b)?", re.IGNORECASE)
+_COUNT: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _CPUS: Final = re.compile(r"[0-9]*\.?[0-9]+")
 _NAME_RULE: Final = 'letters, digits, ".", "_" and "-", the first no "-"'
 
@@ -119,8 +120,8 @@ def _check_prod(path: Path, prod: ProdKeys | None, under: ProdKeys | None, findi
         hint = "keep one of the two: a version is a range over the tags of the image"
         findings.add((*path, "version"), f'"{version}" stands beside {what} in the image', hint)
     _check_limits((*path, "limits"), prod.limits or RawLimits(), findings)
-    if prod.replicas is not None and prod.replicas < 0:
-        findings.add((*path, "replicas"), f"{prod.replicas} is not a number of containers (0 or more)")
+    if prod.replicas is not None and "$" not in prod.replicas and not _COUNT.fullmatch(prod.replicas):
+        findings.add((*path, "replicas"), f'"{prod.replicas}" is not a number of containers (0 or more)')
 
 
 def _reference(path: Path, image: str | None, findings: Findings) -> ImageReference | None:
@@ -145,8 +146,9 @@ def _check_limits(path: Path, limits: RawLimits, findings: Findings) -> None:
         findings.add((*path, "memory"), f'"{limits.memory}" is not an amount of memory', "write it like 256M or 1.5G")
     if limits.cpus is not None and "$" not in limits.cpus and not _CPUS.fullmatch(limits.cpus):
         findings.add((*path, "cpus"), f'"{limits.cpus}" is not a number of processors', 'write it like "0.50"')
-    if limits.pids is not None and limits.pids < 1 and limits.pids != -1:
-        findings.add((*path, "pids"), f"{limits.pids} is not a number of processes (1 or more, -1 for no limit)")
+    pids = limits.pids
+    if pids is not None and "$" not in pids and pids != "-1" and not (_COUNT.fullmatch(pids) and pids != "0"):
+        findings.add((*path, "pids"), f'"{pids}" is not a number of processes (1 or more, -1 for no limit)')
 
 
 # ------------------------------------------------------------------------------------------------------------ groups

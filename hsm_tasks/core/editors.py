@@ -20,7 +20,8 @@ _AS_COMPOSE: Final = {
     "volumes": f"#/$defs/{_COMPOSE}service/properties/volumes",
     "watch": f"#/$defs/{_COMPOSE}development/properties/watch",
 }
-_NUMBER: Final = {"type": ["integer", "string"], "pattern": "^-?[0-9]+$"}
+_NUMBER: Final = {"type": ["integer", "string", "null"], "pattern": r"^-?[0-9]+$|\$"}
+_NUMBERS: Final = frozenset({"pids", "replicas"})  # text in the model, because of ${VARIABLES}
 
 
 def schema(model: type[msgspec.Struct], filename: str, compose: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def _key(name: str, value: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict
         return {"description": own, "anyOf": [reference, {"type": "null"}]}
     if name in _AS_COMPOSE and _is_loose(value):
         return {**said, "anyOf": [{"$ref": _AS_COMPOSE[name]}, {"type": "null"}]}
-    return {**_lenient(value), **said}
+    return {**(_NUMBER if name in _NUMBERS else _lenient(value)), **said}
 
 
 def _is_loose(value: Any) -> bool:
@@ -85,8 +86,6 @@ def _lenient(value: Any) -> Any:
         return {"$ref": f"#/$defs/{_plain(value['$ref'].rpartition('/')[2])}"}
     if value.get("type") == "string":
         return {"type": ["string", "number"]}
-    if value.get("type") == "integer":
-        return dict(_NUMBER)
     return {key: _lenient(item) for key, item in value.items() if key not in ("default", "description", "examples")}
 
 

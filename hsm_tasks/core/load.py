@@ -260,10 +260,15 @@ def _prod(tree: _Map) -> Prod:
     return Prod(
         image=raw.image,
         version=raw.version,
-        limits=Limits(memory=limits.memory, cpus=limits.cpus, pids=limits.pids),
-        replicas=raw.replicas,
+        limits=Limits(memory=limits.memory, cpus=limits.cpus, pids=_number(limits.pids)),
+        replicas=_number(raw.replicas),
         keys=keys,
     )
+
+
+def _number(text: str | None) -> int | str | None:
+    """`check` has seen to it that it is a number, or has a variable in it."""
+    return text if text is None or "$" in text else int(text)
 
 
 def _group(name: str, raw: RawGroup, tree: _Map) -> Group:

@@ -43,11 +43,12 @@ class Repository(Frozen, frozen=True, kw_only=True):
 
 
 class Limits(Frozen, frozen=True, kw_only=True):
-    """What a service may use: compose's words for memory ("256M") and cpus ("0.50"), and a number of processes."""
+    """What a service may use: compose's words for memory ("256M") and cpus ("0.50"), and a number of processes; or
+    ${VARIABLES}."""
 
     memory: str | None = None
     cpus: str | None = None
-    pids: int | None = None
+    pids: int | str | None = None
 
 
 class Dev(Frozen, frozen=True, kw_only=True):
@@ -67,7 +68,7 @@ class Prod(Frozen, frozen=True, kw_only=True):
     image: str | None = None
     version: str | None = None
     limits: Limits = Limits()
-    replicas: int | None = None
+    replicas: int | str | None = None
     keys: Keys = {}
 
 

@@ -162,7 +162,7 @@ def _prod(form: Form, section: Mapping[str, object]) -> dict[str, object]:
     return keys | ({"deploy": append(section.get("deploy") or {}, deploy)} if deploy else {})
 
 
-def _deploy(limits: Limits, replicas: int | None) -> dict[str, object]:
+def _deploy(limits: Limits, replicas: int | str | None) -> dict[str, object]:
     asked = {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids}
     given = {key: value for key, value in asked.items() if value is not None}
     deploy: dict[str, object] = {"resources": {"limits": given}} if given else {}

@@ -56,7 +56,7 @@ class RawRepository(Raw):
 class RawLimits(Raw):
     memory: Annotated[str | None, _key("How much memory a container may use.", "256M", "1.5G")] = None
     cpus: Annotated[str | None, _key("How many processors a container may use.", "0.50")] = None
-    pids: Annotated[int | None, _key("How many processes a container may have; -1 for no limit.", 200)] = None
+    pids: Annotated[str | None, _key("How many processes a container may have; -1 for no limit.", 200)] = None
 
 
 class DevKeys(Raw):
@@ -98,7 +98,7 @@ class ProdKeys(Raw):
     limits: Annotated[RawLimits | None, _key(
         "What a container may use.", {"memory": "256M", "cpus": "0.50", "pids": 200}
     )] = None
-    replicas: Annotated[int | None, _key("How many containers run.", 2)] = None
+    replicas: Annotated[str | None, _key("How many containers run.", 2)] = None
 
 
 class _Keys(Raw):

@@ -118,6 +118,9 @@ def test_json_may_stand_anywhere_among_the_words(make: Make) -> None:
     here = make()
     for words in (["stacks", "--json"], ["stacks", "stack=shop", "--json"], ["stack=shop", "status", "--json"]):
         assert here.run(*words).json()["version"] == 1, words
+    here.door = "hsm"  # doit judges options itself, before it reads the dodo.py that leads to hsm
+    for words in (["--json", "stacks"], ["--json", "stack=shop", "status"], ["-n", "2", "--json", "plan", "sync"]):
+        assert here.run(*words).json()["version"] == 1, words
 
 
 def test_the_version_is_told(make: Make) -> None:

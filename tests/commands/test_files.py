@@ -145,7 +145,14 @@ def test_a_service_that_leaves_takes_its_fragment_along(make: Make) -> None:
 def test_clean_removes_generated_files_only(make: Make) -> None:
     here = make()
     here.run("dev:api")
-    here.run("clean")
+    before = here.files()
+    would = here.run("clean", "--dry-run").out
+    assert here.changed(before) == set()
+    said = here.run("clean").out
+    assert "removed stacks/shop/docker-compose.hsm.yml\n" in said
+    assert would == said.replace("removed", "would remove")
+    assert {line.partition(" ")[2] for line in said.splitlines()} == set(before) - set(here.files())
+    assert here.run("clean").out == "", "nothing is left to remove"
     left = set(here.files())
     assert "stacks/shop/docker-compose.hsm.yml" not in left
     assert {"stacks/shop/hsm.lock", "stacks/shop/hsm.local.yaml", "stacks/shop/hsm.yaml"} <= left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.commands.bench import DOORS, Door, Servers, Workspace
 from tests.commands.conftest import Make
+from tests.support import world
 
 PLACED = re.compile(r"^[\w./-]+:\d+:\d+: \S+: .+", re.MULTILINE)
 
@@ -166,6 +168,17 @@ def test_a_bug_is_exit_2_with_a_traceback_and_where_to_report_it(make: Make) -> 
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "report it" in done.stderr
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_bug_while_hsm_itself_is_loaded_is_exit_2_too(make: Make, door: Door, tmp_path: Path) -> None:
+    here = make(door)
+    shutil.copytree(world.REPOSITORY / "hsm_tasks", tmp_path / "broken/hsm_tasks")
+    with (tmp_path / "broken/hsm_tasks/cli.py").open("a") as file:
+        file.write("raise RuntimeError('broken')\n")
+    done = here.run("status", code=2, PYTHONPATH=str(tmp_path / "broken"))
+    assert "RuntimeError: broken" in done.err
+    assert "report it" in done.err
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated(make: Make) -> None:

@@ -138,6 +138,11 @@ class TestProd:
             "resources": {"limits": {"cpus": "0.5", "memory": "64M", "pids": 10}},
         }
 
+    def test_limits_and_replicas_may_be_variables(self) -> None:
+        made = prod("limits: {memory: '${M}', cpus: '${C}', pids: '${P:-9}'}, replicas: '${N}'")["deploy"]
+        assert made["resources"]["limits"] == {"memory": "${M}", "cpus": "${C}", "pids": "${P:-9}"}
+        assert made["replicas"] == "${N}"
+
     def test_limits_lie_over_a_deploy_of_its_own(self) -> None:
         keys = "limits: {memory: 64M}, deploy: {resources: {limits: {memory: 1g, pids: 5}}, labels: {a: b}}"
         assert prod(keys)["deploy"] == {
