@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsm_tasks.core import settings
-from hsm_tasks.core.errors import mistake
+from hsm_tasks.core.errors import ConfigError, mistake
 from hsm_tasks.core.model import Settings
 from hsm_tasks.effects import files
 
 CONFIG, LOCAL, LOCK, OVERRIDE = "hsm.yaml", "hsm.local.yaml", "hsm.lock", "docker-compose.hsm.yml"
+SETTINGS = "pyproject.toml"
 STATE = ".hsm"
 
 
@@ -33,10 +34,13 @@ class Workspace:
         """The stack that is meant: the command line, HSM_STACK, the settings, the only one; else ConfigError."""
         name = asked or environ.get("HSM_STACK") or self.settings.stack
         there = ", ".join(self.stacks) or "none"
-        if name and name not in self.stacks:
-            raise mistake(f'there is no stack "{name}"', f"stacks of this workspace: {there}")
+        if name in self.stacks:
+            return str(name)
         if name:
-            return name
+            message, hint = f'there is no stack "{name}"', f"stacks of this workspace: {there}"
+            if asked or environ.get("HSM_STACK"):
+                raise mistake(message if asked else f"HSM_STACK: {message}", hint)
+            raise ConfigError(settings.problem(files.read(self.root / SETTINGS), SETTINGS, ("stack",), message, hint))
         if len(self.stacks) == 1:
             return next(iter(self.stacks))
         if not self.stacks:
@@ -70,7 +74,7 @@ def places(here: Workspace) -> Iterator[Path]:
 
 def _places(folder: Path, given: Settings) -> Iterator[Path]:
     inside = folder / given.stacks_dir
-    yield from (folder / "pyproject.toml", folder / CONFIG, inside)
+    yield from (folder / SETTINGS, folder / CONFIG, inside)
     with contextlib.suppress(OSError), os.scandir(inside) as entries:
         yield from (inside / entry.name / CONFIG for entry in entries)
 
@@ -90,8 +94,8 @@ def secret_values(workspace: Workspace, environ: Mapping[str, str]) -> tuple[str
 
 def _settings(folder: Path) -> Settings | None:
     """The settings of a folder; None where its pyproject.toml does not speak of hsm."""
-    text = files.read_if_there(folder / "pyproject.toml")
-    return settings.parse(text, "pyproject.toml") if text and "[tool.hsm" in text else None
+    text = files.read_if_there(folder / SETTINGS)
+    return settings.parse(text, SETTINGS) if text else None
 
 
 def _stacks(folder: Path, given: Settings) -> dict[str, str]:

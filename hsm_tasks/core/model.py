@@ -16,6 +16,8 @@ Tree: TypeAlias = "Mapping[str, Tree] | list[Tree] | str | int | float | bool | 
 Keys: TypeAlias = Mapping[str, Tree]
 Mode = Literal["dev", "prod"]
 Strategy = Literal["1-of-N", "M-of-N"]
+TARGET_KEYS = ("host", "context", "project", "dir", "wait", "swarm", "ports", "addresses", "endpoint")
+"""What the settings and hsm.yaml may say of a target; `targets` reads them when one is deployed to."""
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""`[tool.hsm]` of pyproject.toml to Settings, or every mistake in it.
+"""The table `tool.hsm` of pyproject.toml to Settings, or every mistake in it.
 
 tomli tells no places of values, so the line of a key is looked up in the text once something is wrong with it.
 """
@@ -16,7 +16,7 @@ import tomli
 
 from hsm_tasks.core.diagnose import did_you_mean
 from hsm_tasks.core.errors import ConfigError, Problem
-from hsm_tasks.core.model import Settings
+from hsm_tasks.core.model import TARGET_KEYS, Settings
 
 _Found: TypeAlias = Iterator[tuple[tuple[str, ...], str, str]]  # path, message, hint
 _Path: TypeAlias = tuple[str, ...]
@@ -32,28 +32,36 @@ _PART: Final = re.compile(r"[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'")
 _HERE: Final = ("tool", "hsm")
 
 
-def parse(text: str, filename: str) -> Settings:
-    """The settings; without `[tool.hsm]` the defaults. Raises ConfigError with all mistakes."""
+def parse(text: str, filename: str) -> Settings | None:
+    """The settings; None where the text has no table `tool.hsm`. Raises ConfigError with all mistakes."""
     table = _table(text, filename)
-    problems = [
-        Problem(filename, *_place(text, (*_HERE, *path)), ".".join((*_HERE, *path)), message, hint)
-        for path, message, hint in _mistakes(table)
-    ]
+    if table is None:
+        return None
+    problems = [problem(text, filename, path, message, hint) for path, message, hint in _mistakes(table)]
     if problems:
         raise ConfigError(*problems)
     return msgspec.convert(table, Settings)
 
 
-def _table(text: str, filename: str) -> Mapping[str, Any]:
+def problem(text: str, filename: str, path: _Path, message: str, hint: str = "") -> Problem:
+    """A mistake at a key of `tool.hsm`."""
+    return Problem(filename, *_place(text, (*_HERE, *path)), ".".join((*_HERE, *path)), message, hint)
+
+
+def _table(text: str, filename: str) -> Mapping[str, Any] | None:
+    if "hsm" not in text:
+        return None
     try:
         tool = tomli.loads(text).get("tool", {})
     except tomli.TOMLDecodeError as error:
         raise ConfigError(Problem(filename, error.lineno, error.colno, "", f"not TOML: {error.msg}")) from None
     except RecursionError:
         raise ConfigError(Problem(filename, 1, 1, "", "not TOML that can be read: nested too deeply")) from None
-    table = tool.get("hsm", {}) if isinstance(tool, Mapping) else {}
+    if not isinstance(tool, Mapping) or "hsm" not in tool:
+        return None
+    table = tool["hsm"]
     if not isinstance(table, Mapping):
-        raise ConfigError(Problem(filename, *_place(text, _HERE), "tool.hsm", "must be a table"))
+        raise ConfigError(problem(text, filename, (), "must be a table"))
     return table
 
 
@@ -123,7 +131,10 @@ def _check_targets(key: str, value: Any) -> _Found:
             yield (key, name), f"must be a table, not {_shown(target)}", ""
             continue
         for word, said in target.items():
-            if not isinstance(said, str):
+            if word not in TARGET_KEYS:
+                near = did_you_mean(word, TARGET_KEYS) or f"known here: {', '.join(TARGET_KEYS)}"
+                yield (key, name, word), "unknown key", near
+            elif not isinstance(said, str):
                 yield (key, name, word), f"must be text, not {_shown(said)}", ""
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from hsm_tasks.core.errors import ConfigError, mistake
+from hsm_tasks.core.model import TARGET_KEYS
 
-KEYS: Final = ("host", "context", "project", "dir", "wait", "swarm", "ports", "addresses", "endpoint")
 WAIT: Final = 120.0  # seconds that a deploy has to become healthy
 _SSH: Final = re.compile(r"ssh://(?:(?P<user>[A-Za-z0-9_][\w.-]*)@)?(?P<host>[A-Za-z0-9][\w.-]*)(?::(?P<port>[0-9]+))?/?")
 _CONTEXT: Final = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -61,8 +61,8 @@ def pick(name: str | None, known: Mapping[str, Mapping[str, str]]) -> Target:
 
 def _read(name: str, said: Mapping[str, str]) -> Target:
     for key in said:
-        if key not in KEYS:
-            raise _wrong(name, key, "unknown key", f"known here: {', '.join(KEYS)}")
+        if key not in TARGET_KEYS:
+            raise _wrong(name, key, "unknown key", f"known here: {', '.join(TARGET_KEYS)}")
     host, context = said.get("host"), said.get("context")
     if (host is None) == (context is None):
         raise mistake(f"target {name}: either host or context must say where it is", 'host = "ssh://user@server"')

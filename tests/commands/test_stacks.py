@@ -34,6 +34,17 @@ def test_the_only_stack_needs_no_choice_and_several_do(make: Make) -> None:
     assert not (other / "hsm.lock").exists()
 
 
+def test_a_stack_that_is_not_there_is_told_with_who_asked_for_it(make: Make) -> None:
+    here = make()
+    settings = here.root / "pyproject.toml"
+    settings.write_text('tool.hsm.stack = "gone"\n')
+    said = here.run("sync", code=3).err
+    assert said.startswith('pyproject.toml:1:1: tool.hsm.stack: there is no stack "gone"\n')
+    assert here.run("stacks").out, "this answers without a choice"
+    assert "HSM_STACK" in here.run("sync", code=3, HSM_STACK="lost").err
+    assert '"lost"' in here.run("sync", "stack=lost", code=3).err
+
+
 def test_the_line_wins_over_the_environment_and_that_over_the_settings(make: Make) -> None:
     here = make()
     other = add_stack(here, "other", SMALL)

@@ -18,7 +18,12 @@ def mistakes(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", ["", "[tool.other]\nx = 1", "[project]\nname = 'x'", "tool = 3"])
-def test_without_a_table_the_defaults_hold(text: str) -> None:
+def test_without_a_table_nothing_is_said_of_hsm(text: str) -> None:
+    assert parse(text, "pyproject.toml") is None
+
+
+@pytest.mark.parametrize("text", ["[tool.hsm]", "tool.hsm = {}", "[ tool . 'hsm' ]", "[tool]\nhsm.jobs = 8"])
+def test_a_table_is_one_however_toml_lets_it_be_written(text: str) -> None:
     assert parse(text, "pyproject.toml") == Settings()
 
 
@@ -97,7 +102,8 @@ host = 3
         ('mirrors = {"x" = 3}', "3 is not an http or https url"),
         ("targets = 3", "must be a table, not 3"),
         ("targets = {x = 3}", "must be a table, not 3"),
-        ("targets = {x = {y = {}}}", "must be text, not a table"),
+        ("targets = {x = {host = {}}}", "must be text, not a table"),
+        ("targets = {x = {hots = 'y'}}", "unknown key"),
         ("nothing_like_it = 1", "unknown key"),
     ],
 )
@@ -132,4 +138,4 @@ def test_any_text_is_settings_or_a_mistake_of_the_user(text: str) -> None:
 
 
 def test_what_is_nested_too_deeply_is_a_mistake_too() -> None:
-    assert mistakes("x = " + "[" * 100_000)
+    assert mistakes("hsm = " + "[" * 100_000)
