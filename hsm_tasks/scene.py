@@ -68,25 +68,32 @@ def read_texts(workspace: Workspace, name: str) -> Texts:
     """hsm.yaml, what it includes, and hsm.local.yaml of a stack."""
     folder = workspace.stacks[name]
     main = posixpath.normpath(posixpath.join(folder, CONFIG))
-    sources = tuple(_with_includes(workspace.root, folder, main, ()))
+    problems: list[Problem] = []
+    sources = tuple(_with_includes(workspace.root, folder, main, (), problems))
     local = posixpath.normpath(posixpath.join(folder, LOCAL))
     text = files.read_if_there(workspace.root / local)
-    return Texts(sources, Source(local, text, ".") if text is not None else None)
+    texts = Texts(sources, Source(local, text, ".") if text is not None else None)
+    if problems:
+        raise ConfigError(*problems, *load.malformed(texts.sources, texts.local))
+    return texts
 
 
-def _with_includes(root: Path, folder: str, path: str, above: tuple[str, ...]) -> Iterator[Source]:
+def _with_includes(
+    root: Path, folder: str, path: str, above: tuple[str, ...], problems: list[Problem]
+) -> Iterator[Source]:
     """A file after everything that it includes. Paths are relative to the workspace."""
     text = files.read(root / path)
     for asked in load.includes(text, path):
         included = posixpath.normpath(posixpath.join(posixpath.dirname(path), asked))
+        message, hint = "", ""
         if included in (*above, path):
-            circle = " → ".join((*above, path, included))
-            raise ConfigError(load.problem([Source(path, text, ".")], ("include",), f"a circle of includes: {circle}"))
-        if not (root / included).is_file():
-            hint = "a path is relative to the file that names it"
-            problem = load.problem([Source(path, text, ".")], ("include",), f'there is no file "{asked}"', hint)
-            raise ConfigError(problem)
-        yield from _with_includes(root, folder, included, (*above, path))
+            message = f"a circle of includes: {' → '.join((*above, path, included))}"
+        elif not (root / included).is_file():
+            message, hint = f'there is no file "{asked}"', "a path is relative to the file that names it"
+        if message:
+            problems.append(load.problem([Source(path, text, ".")], ("include",), message, hint))
+        else:
+            yield from _with_includes(root, folder, included, (*above, path), problems)
     yield Source(path, text, posixpath.relpath(posixpath.dirname(path) or ".", folder))
 
 

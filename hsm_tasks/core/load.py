@@ -15,6 +15,7 @@ import msgspec
 from hsm_tasks.core import giturl, scalars
 from hsm_tasks.core.check import check, options, same_url, selection
 from hsm_tasks.core.diagnose import did_you_mean
+from hsm_tasks.core.errors import Problem
 from hsm_tasks.core.findings import Findings
 from hsm_tasks.core.layers import append, overlay
 from hsm_tasks.core.model import Dev, Group, Keys, Limits, Option, Prod, Repository, Service, Stack
@@ -33,7 +34,7 @@ from hsm_tasks.core.schema import (
 )
 from hsm_tasks.core.yamltext import read
 
-__all__ = ["Source", "circle", "includes", "load", "locate", "problem"]
+__all__ = ["Source", "includes", "load", "locate", "malformed", "problem"]
 
 _Map = Mapping[str, Any]
 _Own = TypeVar("_Own", bound=Raw)
@@ -46,9 +47,14 @@ def includes(text: str, filename: str) -> tuple[str, ...]:
     return tuple(name for name in named if isinstance(name, str) and name) if isinstance(named, list) else ()
 
 
-def circle(chain: Sequence[str]) -> str:
-    """The sentence for a file that includes itself; `chain` begins and ends with it."""
-    return f"the file includes itself: {' → '.join(chain)}"
+def malformed(sources: Sequence[Source], local: Source | None = None) -> tuple[Problem, ...]:
+    """What is wrong with each file by itself: all that can be told where one that it includes is missing."""
+    findings = Findings((*sources, local) if local else sources)
+    for source in sources:
+        findings.form(source, StackFile)
+    if local:
+        findings.form(local, LocalFile)
+    return tuple(findings.problems)
 
 
 def load(sources: Sequence[Source], local: Source | None = None, schema: scalars.Schema | None = None) -> Stack:

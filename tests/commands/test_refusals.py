@@ -42,6 +42,15 @@ def test_all_mistakes_are_told_at_once_each_with_its_place_and_hint(make: Make, 
     assert len(PLACED.findall(said)) == 3
 
 
+def test_missing_includes_and_circles_are_told_with_what_is_wrong_in_each_file(make: Make) -> None:
+    here = make(files={"more.yaml": "include: [hsm.yaml]\nmood: dev\n", "hsm.local.yaml": "name: x\n"})
+    here.write("hsm.yaml", "include: [gone.yaml, more.yaml, lost.yaml]\nmode: develop\n")
+    said = refused(here, "sync")
+    assert len(PLACED.findall(said)) == 6
+    for words in ("gone.yaml", "lost.yaml", "circle", "mood: unknown key", '"develop"', "may not set this"):
+        assert words in said
+
+
 def test_mistakes_that_show_only_beside_the_base_are_told_too(make: Make) -> None:
     here = make()
     here.edit("hsm.yaml", "  web:\n", "  wbe: {mode: prod}\n  web:\n")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsm_tasks.core.errors import ConfigError
-from hsm_tasks.core.load import Source, circle, includes, load, locate, problem
+from hsm_tasks.core.load import Source, includes, load, locate, problem
 from hsm_tasks.core.model import Dev, Group, Limits, Option, Prod, Repository, Service, Stack
 from hsm_tasks.core.scalars import Schema, schema_from, service_keys
 from hsm_tasks.core.schema import COMPOSE_SERVICE_KEYS
@@ -236,10 +236,6 @@ def test_includes_are_named_as_written_even_if_the_rest_is_wrong() -> None:
     assert [includes(text, "hsm.yaml") for text in ("", "[a]", "include: a", "include: ")] == [(), (), (), ()]
     with pytest.raises(ConfigError):
         includes("a: [", "hsm.yaml")
-
-
-def test_a_circle_is_told_as_a_chain() -> None:
-    assert circle(["a", "b", "a"]) == "the file includes itself: a → b → a"
 
 
 def test_later_files_win_maps_by_key_and_lists_whole() -> None:
