@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.core.model import Stack
+from hsm_tasks.core.model import Keys, Stack
+from hsm_tasks.core.mounts import anonymous
 from hsm_tasks.core.plan import Clone, Resolve, missing_entries
 from hsm_tasks.effects import compose, docker, files, guard, process
 from hsm_tasks.scene import Opened, read_texts, stacks_of
@@ -130,7 +131,7 @@ def _left_behind(before: Stack, opened: Opened) -> Iterator[str]:
     scene = opened.scene
     for group in before.groups.values():
         for name in set(group.selection) - set(scene.stack.groups[group.name].selection):
-            paths = () if group.profiles else _anonymous(name, opened)
+            paths = () if group.profiles else _anonymous(name, before, opened)
             if paths:
                 yield (
                     f"{name} keeps {', '.join(paths)} only in anonymous volumes: a later switch back does not find "
@@ -138,15 +139,16 @@ def _left_behind(before: Stack, opened: Opened) -> Iterator[str]:
                 )
 
 
-def _anonymous(name: str, opened: Opened) -> tuple[str, ...]:
-    """The paths in a service's container that only anonymous volumes hold, where no volume of it has a name."""
-    mounted = opened.scene.base.services.get(name, {}).get("volumes")
-    listed = [volume for volume in mounted if isinstance(volume, Mapping)] if isinstance(mounted, list) else []
-    if any(volume.get("source") for volume in listed):
-        return ()
+def _anonymous(name: str, before: Stack, opened: Opened) -> tuple[str, ...]:
+    """The paths in a service's container that only anonymous volumes hold."""
+    service = before.services.get(name)
+    sections: list[Keys] = [opened.scene.base.services.get(name, {})]
+    if service:
+        dev = service.mode == "dev"
+        sections += [service.dev.keys, {"volumes": [*service.dev.volumes]}] if dev else [service.prod.keys]
+    mounted = [volume for keys in sections if isinstance(listed := keys.get("volumes"), list) for volume in listed]
     pin = left_pin(opened.state / "pins" / f"{name}.json")
-    own = pin.volumes if pin else None
-    return tuple(sorted({*(str(volume["target"]) for volume in listed), *(own or ())}))
+    return anonymous(mounted, (pin.volumes or ()) if pin else ())
 
 
 # --- the lock ------------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Word:
 
 def there_are(word: str, names: Iterable[str]) -> ConfigError:
     """The refusal of a name that nobody has, with the names that there are."""
-    known = sorted(names)
+    known = sorted(set(names))
     near = difflib.get_close_matches(word, known, n=1)
     meant = f"did you mean {near[0]}? " if near else ""
     return mistake(f'there is no "{word}"', f"{meant}there are: {', '.join(known) or 'none'}")

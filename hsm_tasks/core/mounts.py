@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from hsm_tasks.core.forms import Form, as_map
 from hsm_tasks.core.model import Keys, Tree
@@ -92,6 +92,24 @@ def binds(below: object, drawn: object) -> tuple[str, ...]:
             if isinstance(volume, Mapping):
                 mounts[str(volume.get("target")).rstrip("/")] = volume
     return tuple(str(one["source"]) for one in mounts.values() if one.get("type") == "bind" and "source" in one)
+
+
+def anonymous(volumes: Iterable[object], of_image: Iterable[str]) -> tuple[str, ...]:
+    """The paths that only anonymous volumes hold, of these mounts or `of_image`; none where a volume has a name."""
+    mounted = [_mounted(volume) for volume in volumes]
+    kept = [volume for volume in mounted if volume.get("type", "volume") == "volume"]
+    if any(volume.get("source") for volume in kept):
+        return ()
+    covered = {_target(volume) for volume in mounted}
+    return tuple(sorted({*map(_target, kept), *(path for path in of_image if path.rstrip("/") not in covered)}))
+
+
+def _mounted(volume: object) -> Mapping[str, object]:
+    """The long form. What only a variable says has a name, or is a path."""
+    long = _long(volume, None, _is_source_path)
+    if isinstance(long, Mapping):
+        return long
+    return {"type": "volume", "target": str(long)}
 
 
 def is_open(path: str) -> bool:

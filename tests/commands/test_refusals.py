@@ -116,7 +116,10 @@ def test_a_refused_name_comes_with_the_names_that_there_are(make: Make) -> None:
     assert "dev:api" in refused(here, "dev")
     assert "use:my, use:pg" in refused(here, "use:oracle").replace("use:metrics, ", "")
     assert "stop:web" in refused(here, "stop")
-    assert "did you mean sync" in refused(here, "synk")
+    said = refused(here, "synk")
+    assert "did you mean sync" in said
+    names = said.partition("there are: ")[2].split(", ")
+    assert sorted(set(names)) == names, "each once"
 
 
 def test_the_base_that_compose_refuses_is_told_in_its_words(make: Make) -> None:

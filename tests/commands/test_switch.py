@@ -99,6 +99,8 @@ def test_a_switch_that_leaves_anonymous_data_says_so_before(make: Make, servers:
     assert "/var/lib/data" in done.err
     assert "anonymous" in done.err
     assert "anonymous" not in here.run("use:my").err, "pg has a named volume"
+    here.edit("hsm.yaml", "services:\n", "services:\n  my: {prod: {volumes: ['my-data:/var/lib/data']}}\n")
+    assert "anonymous" not in here.run("use:pg").err, "so has my by now"
 
 
 def test_what_hangs_on_an_option_that_is_off_is_refused_by_name(make: Make) -> None:

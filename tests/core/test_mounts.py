@@ -120,6 +120,25 @@ class TestDev:
         assert mounts.sources(Reset("list")) == mounts.sources(None) == ()
 
 
+@pytest.mark.parametrize(
+    ("volumes", "of_image", "paths"),
+    [
+        ([], [], ()),
+        ([], ["/data"], ("/data",)),
+        (["/data/"], ["/data"], ("/data",)),
+        ([{"type": "volume", "target": "/a"}], ["/b"], ("/a", "/b")),
+        (["data:/data"], ["/other"], ()),
+        ([{"type": "volume", "source": "data", "target": "/data"}], ["/data"], ()),
+        ([{"type": "bind", "source": "./my.cnf", "target": "/etc/my.cnf"}], ["/data"], ("/data",)),
+        (["./data:/data"], ["/data/"], ()),
+        ([{"type": "tmpfs", "target": "/data"}], ["/data"], ()),
+        (["${DATA}:/data"], ["/data"], ()),
+    ],
+)
+def test_what_only_anonymous_volumes_hold(volumes: list[Any], of_image: list[str], paths: tuple[str, ...]) -> None:
+    assert mounts.anonymous(volumes, of_image) == paths
+
+
 class TestProd:
     def left(self, source: str, kind: str = "bind", hsm: str = "", context: str = "./api") -> bool:
         volume = f'{{type: {kind}, source: "{source}", target: /x}}'
