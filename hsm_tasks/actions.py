@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar, assert_never
 
 from hsm_tasks import builds, checkouts, pins
@@ -12,7 +12,7 @@ from hsm_tasks.core.load import problem
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Render, Resolve, Step, Up
 from hsm_tasks.effects import compose, files
 from hsm_tasks.scene import Opened
-from hsm_tasks.world import World, read_commit, read_pin, require
+from hsm_tasks.world import World, commit_in, pin_in, read_pin, require
 
 T = TypeVar("T")
 
@@ -41,26 +41,29 @@ def perform(step: Step, world: World) -> None:
 
 
 def _lock(step: Lock, world: World) -> None:
-    committed, own = _locks(step, world)
+    committed, own = _locks(step, world, lambda path: files.read(world.path(path)))
     files.write_if_changed(world.path(step.output), committed)
     files.write_own(world.path(step.copy), committed)
     files.write_own(world.path(step.local_output), own)
 
 
-def lock_reason(step: Lock, world: World) -> str | None:
-    """Words, if the lock step would write anything. HsmError where a pin or a clone record is not there."""
-    committed, own = _locks(step, world)
+def lock_reason(step: Lock, world: World, read: Callable[[str], str] | None = None) -> str | None:
+    """Words, if the lock step would write anything. HsmError where a pin or a clone record is not there.
+
+    `read` gives the text of a pin or a record, by default as it is now.
+    """
+    committed, own = _locks(step, world, read or (lambda path: files.read(world.path(path))))
     if files.read_if_there(world.path(step.output)) != committed:
         return f"{step.output} is not what it should be" if world.path(step.output).exists() else f"no {step.output}"
     there = files.read_own(world.path(step.copy)) == committed and files.read_own(world.path(step.local_output)) == own
     return None if there else "what is recorded of this machine has changed"
 
 
-def _locks(step: Lock, world: World) -> tuple[str, str]:
+def _locks(step: Lock, world: World, read: Callable[[str], str]) -> tuple[str, str]:
     """The texts of hsm.lock and of local.lock as they should be."""
-    images = {key: read_pin(world.path(path)) for key, path in step.images.items()}
+    images = {key: pin_in(read(path)) for key, path in step.images.items()}
     pins = {key: pin for key, pin in images.items() if pin.digest}
-    commits = {key: read_commit(world.path(path)) for key, path in step.repositories.items()}
+    commits = {key: commit_in(read(path)) for key, path in step.repositories.items()}
     heads = {key: commit for key, commit in commits.items() if commit}
     committed = files.read_if_there(world.path(step.output)) or ""
     own = files.read_own(world.path(step.local_output)) or ""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from hsm_tasks.actions import lock_reason
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.merge import merge
 from hsm_tasks.core.model import Pin
@@ -48,6 +49,8 @@ class Preview:
     contents: dict[str, str | None] = field(default_factory=dict)
     makers: dict[str, str] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    """Steps that ask somebody: what they will write is not known."""
 
     def judge(self, step: Step, task: Mapping[str, Any]) -> Foreseen:
         """What doit would say of a step once everything before it has run."""
@@ -62,8 +65,8 @@ class Preview:
 
     def _own(self, step: Step, task: Mapping[str, Any], name: str) -> tuple[str, ...]:
         """The reasons that the step itself has: its values, its outputs, the world."""
-        if isinstance(step, Lock) and any(self.states.get(other, "fresh") != "fresh" for other in step.after):
-            return ()
+        if isinstance(step, Lock):
+            return self._of_lock(step, name)
         waits = isinstance(step, Build) and step.context and not self.world.path(step.context).is_dir()
         if waits:
             return (f"{step.context} comes first",) if isinstance(step, Build) else ()
@@ -76,24 +79,49 @@ class Preview:
             return (error.message.partition("\n")[0],)
         return () if fresh else (fingerprint.reason,)
 
+    def _of_lock(self, step: Lock, name: str) -> tuple[str, ...]:
+        """As for the others; what it would write is made of files that steps before it may leave otherwise."""
+        values = self.records.backend.row(name).get("_values_:", {})
+        if "parts" not in values:
+            return (str(values.get("ended", "first run")),)
+        if any(self._is_open(path) for path in (*step.images.values(), *step.repositories.values())):
+            return ()
+        try:
+            reason = lock_reason(step, self.world, self._text)
+        except HsmError as error:
+            reason = error.message.partition("\n")[0]
+        return (reason,) if reason else ()
+
+    def _is_open(self, path: str) -> bool:
+        """Whether a step will write the file that cannot be foreseen."""
+        return path in self.contents and self.contents[path] is None
+
+    def _text(self, path: str) -> str:
+        """The file as it will be."""
+        return self._content(path) or files.read(self.world.path(path))
+
     def _inputs(self, task: Mapping[str, Any], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(reasons that are sure, reasons that depend on a step before)."""
         row = self.records.backend.row(name)
-        sure, open_ = [], []
+        sure = [f"{path} is no longer read" for path in row.get("deps:", ()) if path not in task["file_dep"]]
+        open_ = []
         for path in task["file_dep"]:
-            if path not in self.contents:
-                if path in row and _digest_of(path) != row[path][-1]:
-                    sure.append(f"{path} changed")
-            elif (content := self.contents[path]) is None:
-                open_.append(f"after {self.makers[path]}, if it changes {path}")
-            elif path not in row or hashlib.sha256(content.encode()).hexdigest() != row[path][-1]:
-                sure.append(f"after {self.makers[path]}")
+            maker = f"after {self.makers[path]}" if path in self.makers else f"{path} changed"
+            if self._is_open(path) and path in row:
+                open_.append(f"{maker}, if it changes {path}")
+            elif path not in row or self._digest(path) != row[path][-1]:
+                sure.append(maker)
         for other in task["task_dep"]:
             kind = other.partition(":")[0]
-            waits = (name.startswith("up:") and kind in ("build", "check")) or name == "lock"
-            if waits and self.states.get(other, "fresh") != "fresh":
+            waits = name.startswith("up:") and kind in ("build", "check") and self.states.get(other, "fresh") != "fresh"
+            if waits or (name == "lock" and other in self.unknown):
                 open_.append(f"after {other}")
         return tuple(sure), tuple(open_)
+
+    def _digest(self, path: str) -> str:
+        """Of a file as it will be."""
+        content = self.contents.get(path)
+        return _digest_of(path) if content is None else hashlib.sha256(content.encode()).hexdigest()
 
     # --- what a step is going to write ---------------------------------------------------------------------------
 
@@ -104,6 +132,8 @@ class Preview:
         for path in task["targets"]:
             self.contents[path] = written.get(path)
             self.makers[path] = name
+            if self._is_open(path):
+                self.unknown.add(name)
 
     def _written(self, step: Step) -> dict[str, str | None]:
         match step:
@@ -111,9 +141,9 @@ class Preview:
                 pin = known_pin(step)
                 return {step.output: None if pin is None else f"{msgspec.json.encode(pin).decode()}\n"}
             case Clone():
-                known = step.locked is not None and not step.own
-                record = {"repository": step.repository.key, "commit": step.locked}
-                return {step.output: f"{msgspec.json.encode(record).decode()}\n" if known else None}
+                record = {"repository": step.repository.key, "commit": None if step.own else step.locked}
+                text = f"{msgspec.json.encode(record).decode()}\n"
+                return {step.output: text if self._is_known(step) else None}
             case Render():
                 return {step.output: self._fragment(step)}
             case Merge():
@@ -122,6 +152,12 @@ class Preview:
                 return {step.output: self._content(step.input)}
             case Lock() | Build() | Up():
                 return {}
+
+    def _is_known(self, step: Clone) -> bool:
+        """A checkout that is there stays at the commit of its owner's, where that has work in it."""
+        there = self.world.path(step.directory)
+        bare = not there.is_dir() or not any(there.iterdir())
+        return step.own or (step.locked is not None and (step.ask or bare))
 
     def _content(self, path: str) -> str | None:
         return self.contents[path] if path in self.contents else files.read_if_there(self.world.path(path))

@@ -95,7 +95,13 @@ def places(mounts: tuple[str, ...], world: World) -> Iterator[tuple[str, Path]]:
 
 def read_pin(path: Path) -> Pin:
     """What a resolve step left."""
-    return msgspec.json.decode(files.read(path), type=Pin)
+    return pin_in(files.read(path))
+
+
+def pin_in(text: str) -> Pin:
+    """The pin in the text of a resolve step's file."""
+    return msgspec.json.decode(text, type=Pin)
+
 
 
 def left_pin(path: Path) -> Pin | None:
@@ -106,15 +112,15 @@ def left_pin(path: Path) -> Pin | None:
         return None
 
 
-def read_commit(path: Path) -> str | None:
-    """The commit that a clone step left."""
-    commit = msgspec.json.decode(files.read(path)).get("commit")
+def commit_in(text: str) -> str | None:
+    """The commit in the text of a clone step's file."""
+    commit = msgspec.json.decode(text).get("commit")
     return commit if isinstance(commit, str) else None
 
 
 def left_commit(path: Path) -> str | None:
     """As `left_pin`, of a clone step."""
     try:
-        return read_commit(path) if path.exists() else None
+        return commit_in(files.read(path)) if path.exists() else None
     except (HsmError, msgspec.MsgspecError, AttributeError):
         return None

@@ -131,9 +131,18 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """A sync, then all checks if `whole`; else only which steps ran."""
+    """A sync, then all checks if `whole`; else only which steps ran. `planned`: what `plan` says of it comes true."""
 
     whole: bool = False
+    planned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sneak:
+    """An edit right after a sync that the snapshot answers, and within the same tick; every file that changes keeps its
+    time, and its size as far as the edit lets it."""
+
+    edit: Set
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +175,7 @@ class During:
 
 
 Edit = Set | Become | Revert | Tamper | Touch | Work | Move | Push | Publish | Refuse | Allow
-Op = Edit | Switch | Sync | Update | Kill | KillAfter | During
+Op = Edit | Switch | Sync | Sneak | Update | Kill | KillAfter | During
 GENERATED = ("fragments/*.yml", "pins/*.json", "clones/*.json", "override.yml", "local.lock", "last.lock", "base.json")
 TAMPERS = ("delete", "append", "empty", "garbage", "touch", "same-size", "other", "edit")
 WORKS = ("commit", "dirty", "new", "gone", "branch")

@@ -43,7 +43,7 @@ def _edits(count: int) -> st.SearchStrategy[Op]:
 
 
 def _runs(count: int) -> st.SearchStrategy[Op]:
-    sync = st.builds(edits.Sync, st.booleans())
+    sync = st.builds(edits.Sync, st.booleans(), st.booleans())
     return st.one_of(
         sync, sync, sync,
         st.builds(edits.Kill, st.integers(1, 150)),
@@ -51,6 +51,7 @@ def _runs(count: int) -> st.SearchStrategy[Op]:
         st.one_of(
             st.builds(edits.Update, st.integers(-1, 11)),
             st.builds(edits.During, st.integers(1, 60), _sets(count)),
+            st.builds(edits.Sneak, _sets(count)),
         ),
     )  # fmt: skip
 

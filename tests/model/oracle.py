@@ -7,6 +7,7 @@ count), and of the content of generated files that the step reads.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -47,6 +48,7 @@ class View:
         self, root: Path, out: Written, grace: str, locks: Mapping[str, str], there: frozenset[str]
     ) -> None:
         self.root, self.out, self.grace, self.locks, self.there = root, out, grace, locks, there
+        self.folders = {path.name for path in (root / out.repos).glob("*")}
         self.hsm, self.committed = _joined(out, out.local), _joined(out, {})
 
     @property
@@ -66,6 +68,18 @@ class View:
         if head == "clone":
             return any(service.get("repo", {}).get("name") == plain for service in self.hsm["services"].values())
         return head not in ("resolve", "render") or plain in self.names
+
+    def is_locked(self, step: str) -> bool:
+        """Whether a clone or a resolve step needs to ask nobody."""
+        head, _, rest = step.partition(":")
+        plain, _, kind = rest.partition(":")
+        if head == "clone":
+            services = (self.hsm if not kind else self.committed)["services"].values()
+            repo = next(service["repo"] for service in services if service.get("repo", {}).get("name") == plain)
+            known = any(self._entry(text, f"{repo['url']} {repo['ref']}") for text in self.locks.values())
+            return "path" in repo or (known and (bool(kind) or plain not in self.folders))
+        *_, wants_config, entry = self._resolve(rest, ())
+        return bool(entry) and (not wants_config or "healthcheck" in str(entry))
 
     def inputs(self, step: str, steps: Iterable[str]) -> str:
         """All that the step depends on, as text. `steps` are those of the same run."""
@@ -177,8 +191,7 @@ class View:
 
     def _entry(self, text: str, key: str) -> object:
         try:
-            tree = yaml.safe_load(text) or {}
-            found = {**(tree.get("images") or {}), **(tree.get("repositories") or {})}
+            found = _entries(text)
             return json.dumps(found.get(key), sort_keys=True) if key in found else None
         except (yaml.YAMLError, AttributeError):
             return text
@@ -204,6 +217,13 @@ class View:
             chosen = group["selection"][0] if single else None
             found |= {name: chosen for name in group.get("options", ()) if name not in group["selection"]}
         return found
+
+
+@functools.lru_cache(maxsize=64)
+def _entries(text: str) -> Tree:
+    """The entries of a lock, of all its sections."""
+    tree = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    return {**(tree.get("images") or {}), **(tree.get("repositories") or {})}
 
 
 def _joined(out: Written, local: Tree) -> Tree:

@@ -1,19 +1,18 @@
 """One story: a stack, what happens to it, and what must hold after each sync.
 
-Soundness: override, fragments and hsm.lock are, byte for byte, those of a first sync in a fresh copy. Stability: a sync
-right after a sync runs nothing. Minimality: no step ran whose inputs (oracle.py) and outputs were as it left them.
+Minimality: no step ran whose inputs (oracle.py) and outputs were as it left them. The other promises are in promises.py
+and foretold.py.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from hsm_tasks import shortcut
 from tests.model import edits
 from tests.model.edits import (
     Allow,
@@ -28,6 +27,7 @@ from tests.model.edits import (
     Refuse,
     Revert,
     Set,
+    Sneak,
     Switch,
     Sync,
     Tamper,
@@ -36,14 +36,15 @@ from tests.model.edits import (
     Work,
 )
 from tests.model.files import written
+from tests.model.foretold import Foretold, seen
 from tests.model.hsm import Run, call, killed, moments
-from tests.model.oracle import LOCKS, SHOP, STATE, View, outputs
-from tests.model.servers import LATE, REPOSITORIES, Servers
+from tests.model.oracle import SHOP, View, outputs
+from tests.model.promises import OVERRIDE, Promises
+from tests.model.servers import REPOSITORIES, Servers
 from tests.model.stack import State, Writer, Written
 from tests.model.words import word_of
 
 LOCAL = f"{SHOP}/hsm.local.yaml"
-OVERRIDE = f"{SHOP}/docker-compose.hsm.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +55,16 @@ class Left:
     outputs: tuple[str | None, ...]
 
 
-class BrokenError(AssertionError):
-    """A promise is broken; the message is the whole story."""
-
-
-class Sequence:
+class Sequence(Promises):
     """`counts` adds up what was done, to see that the generator does what it is meant to do."""
 
     def __init__(self, folder: Path, servers: Servers, count: int, counts: dict[str, int]) -> None:
-        self.folder, self.servers, self.counts = folder, servers, counts
-        self.root, self.copy = folder / "w", folder / "f"
-        for place in (self.root, self.copy):
-            shutil.rmtree(place, ignore_errors=True)
-        self.root.mkdir(parents=True)
-        self.state = State.plain(count)
+        super().__init__(folder, servers, State.plain(count), counts)
         self.past: list[State] = [self.state.copy()]
-        self.lasting: dict[str, str] = {}
         self.left: dict[str, Left] = {}
         self.moved = False
         self.honest = True  # nobody has written a digest into hsm.lock by hand
         self.judged: str | None = None  # what check has seen last, where that is known
-        self.story: list[str] = []
         self.out = self._write()
 
     def play(self, ops: Iterable[Op]) -> None:
@@ -119,7 +109,9 @@ class Sequence:
     def _run_op(self, op: Op) -> None:
         match op:
             case Sync():
-                self._sync(whole=op.whole)
+                self._sync(whole=op.whole, planned=op.planned)
+            case Sneak():
+                self._sneak(op)
             case Update():
                 self._update(op.slot)
             case Kill():
@@ -158,13 +150,28 @@ class Sequence:
     def _words(self) -> tuple[str, ...]:
         return ("update",) if self.moved else ("sync",)
 
-    def _sync(self, *, whole: bool) -> None:
+    def _sync(self, *, whole: bool, planned: bool = False) -> None:
+        foretold = self._plan(self._words) if planned else None
+        old = self._text(OVERRIDE)
         run = self._judged(lambda words: call(self.root, self.out.environ, *words), self._words)
+        for what in foretold.wrong(run, old or "", self._text(OVERRIDE) or "") if foretold else ():
+            self._expect(False, what, run)
         if run.code == 0 and whole:
             self._stable()
             self._sound()
             if self.honest:
                 self._true(run)
+
+    def _plan(self, words: tuple[str, ...]) -> Foretold:
+        """What `plan` says of the next run, and that it writes nothing."""
+        self.counts["planned"] = self.counts.get("planned", 0) + 1
+        before, view = seen(self.root), self._view()
+        said = call(self.root, self.out.environ, "plan", "--json", *words)
+        self._expect(said.code == 0, f"plan ends with {said.code}", said)
+        now = seen(self.root)
+        written = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
+        self._expect(not written, f"plan has written {written}", said)
+        return Foretold.parse(said.out, view, update="update" in words)
 
     def _update(self, slot: int) -> None:
         running = sorted(name for name in self._view().names if name not in self._view().off)
@@ -195,14 +202,12 @@ class Sequence:
         judged, fresh = self._view().judged(), done.results.get("check") == "fresh"
         self._expect(not fresh or self.judged in (None, judged), "check did not run", done)
         self.judged = judged if done.code == 0 else self.judged if fresh else None
+        if done.short:
+            self._short(done)
 
     def _known(self) -> set[str]:
         names = self._view().names
         return {*self.left, "lock", "merge", "check", *(f"render:{n}" for n in names), *(f"resolve:{n}" for n in names)}
-
-    def _may_fail(self) -> bool:
-        texts = "".join(self.lasting.values())
-        return bool(self.servers.refused) or any(f"/{image}:{LATE}" in texts for image in self.servers.lacks_late)
 
     def _minimal(self, done: Run, before: View, old: dict[str, str | None], *, update: bool) -> None:
         if done.code not in (0, 1):
@@ -239,65 +244,22 @@ class Sequence:
         if update and done.code == 0:  # it moves what it sees, and forgets the rest
             self.left = {step: left for step, left in self.left.items() if step in done.results}
 
-    # --- the promises ------------------------------------------------------------------------------------------------
-
-    def _stable(self) -> None:
-        files = self._results()
-        again = call(self.root, self.out.environ, "sync")
-        self._expect(again.code == 0, f"the second sync ends with {again.code}", again)
-        if not self._may_fail():
-            self._expect(not again.ran, "the second sync is not stable", again)
-        self._expect(files == self._results(), "the second sync changes files", again)
-
-    def _sound(self) -> None:
-        shutil.rmtree(self.copy, ignore_errors=True)
-        local = (".hsm", "repos", "checkouts", "docker-compose.hsm.yml")
-        shutil.copytree(self.root, self.copy, ignore=shutil.ignore_patterns(*local))
-        first = call(self.copy, self.out.environ, "sync")
-        if first.code == 1 and self._may_fail():
-            return
-        self.counts["compared"] = self.counts.get("compared", 0) + 1
-        self._expect(first.code == 0, f"a first sync in a fresh copy ends with {first.code}", first)
-        mine, fresh = self._results(), self._results(self.copy)
-        for path in sorted({*mine, *fresh}):
-            if mine.get(path) != fresh.get(path):
-                texts = f"--- here\n{mine.get(path)}\n--- in a fresh copy\n{fresh.get(path)}"
-                self._expect(False, f"{path} is not that of a first sync in a fresh copy\n{texts}", first)
-
-    def _true(self, run: Run) -> None:
-        """The copy has our hsm.lock, so it would believe a wrong entry: each must be what the registry says."""
-        entries = yaml.safe_load(self._text(f"{SHOP}/hsm.lock") or "")["images"]
-        for key, entry in entries.items():
-            reference, _, versions = key.partition(" ")
-            image, _, tag = reference.rpartition("/")[2].partition(":")
-            right = entry["digest"] == self.servers.answer(image, tag, versions)
-            self._expect(right, f"hsm.lock has another image for {key} than the registry", run)
-
-    def _results(self, root: Path | None = None) -> dict[str, str]:
-        root = root or self.root
-        paths = [*(root / STATE / "fragments").glob("*.yml"), root / OVERRIDE, root / SHOP / "hsm.lock"]
-        return {path.relative_to(root).as_posix(): path.read_text() for path in paths if path.exists()}
-
-    def _expect(self, fine: bool, what: str, run: Run) -> None:
-        if not fine:
-            story = "\n".join(self.story)
-            log = "\n".join(f"  {step}: {run.results[step]} ({run.reasons[step]})" for step in run.results)
-            raise BrokenError(f"{what}\n\n{story}\n\nthe last run:\n{log}\n{run.said}")
+    def _sneak(self, op: Sneak) -> None:
+        """As often as it takes until the snapshot answers; then an edit that leaves as little trace as it can."""
+        for left in reversed(range(5)):
+            time.sleep(shortcut.TICK / 1e9)  # what has just been written is not trusted
+            run = self._judged(lambda words: call(self.root, self.out.environ, *words), self._words)
+            if run.short or run.code:
+                break
+            self._expect(bool(left) or self._may_fail(), "no snapshot is ever taken", run)
+        times = {path: (self.root / path).stat() for path in self.lasting}
+        op.edit.on(self.state)
+        self._written()
+        for path in self.lasting.keys() & times.keys():
+            os.utime(self.root / path, ns=(times[path].st_atime_ns, times[path].st_mtime_ns))
+        self._sync(whole=True)
 
     # --- moments -----------------------------------------------------------------------------------------------------
-
-    def _view(self) -> View:
-        there = frozenset(path.parent.name for path in (self.root / self.out.repos).glob("*/.git"))
-        return View(self.root, self.out, self._grace(), {path: self._text(path) or "" for path in LOCKS}, there)
-
-    def _grace(self) -> str:
-        """What extra.yml says, where compose reads it."""
-        given = self.state.stack
-        return repr(given["extra"] if given["extra"] or given["compose"] == 2 else None)
-
-    def _text(self, path: str) -> str | None:
-        file = self.root / path
-        return file.read_text(errors="replace") if file.exists() else None
 
     def _during(self, op: During) -> None:
         """An edit in the middle of a run: it may see the old or the new, or a mistake between; the next run heals."""

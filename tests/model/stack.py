@@ -6,7 +6,6 @@ that comes later) is left out when the files are made. So any part of a sequence
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +53,7 @@ class State:
         return cls(services, dict.fromkeys(STACK, 0))
 
     def copy(self) -> State:
-        return copy.deepcopy(self)
+        return State([dict(service) for service in self.services], dict(self.stack))
 
 
 @dataclass
