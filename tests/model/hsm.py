@@ -206,16 +206,20 @@ class Memo:
         if argv[:2] != ("docker", "compose") or not {"config", "version"} & {*argv}:
             return self._run(*argv, **given)
         root = _root(given.get("cwd"))
-        kept = self.folder / self._key(argv, given, root)
+        key = self._key(argv, given, root)
+        kept = self.folder / key
         if not kept.exists():
             self.asked += 1
-            _put(kept, pickle.dumps(self._answer(argv, given, self._directly)))
+            answer = self._answer(argv, given, self._directly)
+            if key == self._key(argv, given, root):  # else somebody has edited a file while it was asked
+                _put(kept, pickle.dumps(answer))
         else:
             self.hits += 1
+            answer = pickle.loads(kept.read_bytes())
             if self.doubting:
-                then, now = pickle.loads(kept.read_bytes()), self._answer(argv, given)
-                assert repr(then) == repr(now), f"{argv}: {then} != {now}"
-        code, said = pickle.loads(kept.read_bytes())
+                now = self._answer(argv, given)
+                assert repr(answer) == repr(now), f"{argv}: {answer} != {now}"
+        code, said = answer
         if isinstance(said, str):
             raise CommandFailed(argv, code, said, given.get("explain", ""), given.get("hint", ""))
         return process.Done(code, *said)

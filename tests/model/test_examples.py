@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.model.conftest import Tell
-from tests.model.edits import Become, Op, Revert, Set, Switch, Sync, Tamper
+from tests.model.edits import Become, During, Kill, Op, Revert, Set, Switch, Sync, Tamper
 
 BROKEN: dict[str, tuple[int, list[Op]]] = {
     "an option and a service share an image, so their pins said different things": (5, [Set(-1, "db", 1)]),
@@ -28,6 +28,22 @@ BROKEN: dict[str, tuple[int, list[Op]]] = {
     "the switch of an option that is off went to the option that is chosen": (
         2,
         [Become(0, 6), Become(1, 0), Set(-1, "db", 1), Switch("dev", 0), Sync(), Revert(1)],
+    ),
+    "the oracle: whether the chosen option has a healthcheck changes who waits for it": (
+        11,
+        [Become(5, 2), Become(10, 9), Set(-1, "queue", 1), Sync(), Set(5, "named", 0), Sync()],
+    ),
+    "the memo: it kept an answer about files that were edited while it asked": (
+        3,
+        [Become(0, 0), Sync(), *(During(moment, Set(1, "env", moment)) for moment in range(1, 60, 7)), Sync(True)],
+    ),
+    "plan: whoever looked at the state after a kill brought its files in order": (
+        4,
+        [Become(0, 0), Become(1, 4), Sync(), Set(0, "dev_env", 1), Kill(40), Sync(True, planned=True)],
+    ),
+    "plan: hsm.lock may be written, it said, although nobody had to be asked": (
+        4,
+        [Become(0, 0), Become(1, 1), Sync(), Tamper("delete", "s2.json"), Sync(True, planned=True)],
     ),
 }
 
