@@ -6,18 +6,20 @@ with the files that containers mount in `files/`. So any machine may deploy, and
 
 from __future__ import annotations
 
+import getpass
 import posixpath
 import shlex
 import shutil
+import socket
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from hsm_tasks import swarming
+from hsm_tasks import rolling, swarming
 from hsm_tasks.core.bundle import AROUND
-from hsm_tasks.core.deploy import Change, Seen, Verdict, changes, judge, located, sources
+from hsm_tasks.core.deploy import Change, Seen, changes, located, sources
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.manifest import COMPOSE
 from hsm_tasks.core.yamltext import dump
@@ -25,11 +27,7 @@ from hsm_tasks.effects import parcel
 from hsm_tasks.effects.parcel import Entry
 from hsm_tasks.places import CURRENT, NEXT, PREVIOUS, Place, Shipment, kept, place, shipment
 
-__all__ = ["Place", "Shipment", "deploy", "place", "planned", "rollback", "shipment", "status"]
-
-HERE = "deploy.yaml"  # the bundle's model with the paths of the target
-LOOK, STEADY = 1.0, 3.0  # seconds between two looks, and that containers must stay as they are
-
+__all__ = ["Place", "Shipment", "alone", "deploy", "place", "planned", "rollback", "shipment", "status"]
 
 def planned(where: Place, new: Shipment) -> tuple[Change, ...]:
     """What a deploy would do, service by service."""
@@ -40,16 +38,17 @@ def planned(where: Place, new: Shipment) -> tuple[Change, ...]:
 # --- deploy ------------------------------------------------------------------------------------------------------
 
 
+def alone(where: Place) -> AbstractContextManager[None]:
+    """The target for one deploy at a time, from whatever machine."""
+    who = f"{getpass.getuser()}@{socket.gethostname()} since {time.strftime('%F %T %Z')}"
+    return where.machine.alone(where.directory, who, lambda whom: where.world.say(
+        f"{where.target.name} is being deployed to: waiting for {whom}"))
+
+
 def deploy(where: Place, new: Shipment) -> None:
     """Brings a bundle to a target. HsmError where it does not get well; then what ran before runs again."""
     old = kept(where, CURRENT)
-    _transfer(where, new)
-    start = _prepared(where, new)
-    try:
-        start()
-    except HsmError as error:
-        raise _taken_back(where, old, error) from error
-    _settle(where)
+    _bring(where, new, old, tried=False)
 
 
 def rollback(where: Place) -> Shipment:
@@ -57,20 +56,31 @@ def rollback(where: Place) -> Shipment:
     before = kept(where, PREVIOUS)
     if before is None:
         raise HsmError(f"{where.target.name} has nothing to go back to", "there was no deploy before the last one")
-    deploy(where, before)
+    _bring(where, before, kept(where, CURRENT), tried=True)
     return before
 
 
-def _prepared(where: Place, new: Shipment) -> Callable[[], None]:
+def _bring(where: Place, new: Shipment, old: Shipment | None, *, tried: bool) -> None:
+    where.say("sending the bundle")
+    _send_files(where, new)
+    where.machine.write(f"{where.directory}/{NEXT}", new.tar, 0o600)
+    start = _prepared(where, new, old, tried=tried)
+    try:
+        start()
+    except HsmError as error:
+        raise _taken_back(where, old, new, error) from error
+    _settle(where)
+
+
+def _prepared(where: Place, new: Shipment, old: Shipment | None, *, tried: bool) -> Callable[[], None]:
     """All that can go wrong before anything changes: what the target refuses, images that can not be had. The answer
     updates, and waits until all is well; HsmError with the last words of what is not."""
     if where.target.swarm:
         return partial(swarming.start, where, new, swarming.stack(where, new))
     model = located(new.release.model, posixpath.join(where.directory, "files"), new.release.digests)
-    (new.folder / HERE).write_text(dump(model), encoding="utf-8")
-    where.say("pulling images")
-    _compose(where, new.folder, "pull", "--quiet", "--policy", "missing")
-    return partial(_start, where, new)
+    (new.folder / rolling.HERE).write_text(dump(model), encoding="utf-8")
+    rolling.pull(where, new)
+    return partial(rolling.start, where, new, old, tried=tried)
 
 
 def _settle(where: Place) -> None:
@@ -80,31 +90,25 @@ def _settle(where: Place) -> None:
     where.machine.shell(f"cd {shlex.quote(where.directory)} && {{ {same}; {moves}; }}")
 
 
-def _taken_back(where: Place, old: Shipment | None, error: HsmError) -> HsmError:
+def _taken_back(where: Place, old: Shipment | None, new: Shipment, error: HsmError) -> HsmError:
     """Starts what ran before, or nothing; the answer tells both stories."""
     if old is None:
         where.say("nothing ran before: taking it down")
         if where.target.swarm:
             swarming.remove(where)
         else:
-            _compose(where, where.work / "next", "down", "--remove-orphans")
+            rolling.stop(where, new.folder)
         return HsmError(f"{error.message}\nnothing ran there before, so its containers are removed again", error.hint)
     where.say(f"going back to {old.name}")
     try:
         _send_files(where, old)
-        _prepared(where, old)()
+        _prepared(where, old, new, tried=True)()
     except HsmError as second:
         return HsmError(f"{error.message}\nand what ran before ({old.name}) does not come back: {second.message}")
     return HsmError(f"{error.message}\nrolled back: {old.name} runs again", error.hint)
 
 
 # --- transfer ----------------------------------------------------------------------------------------------------
-
-
-def _transfer(where: Place, new: Shipment) -> None:
-    where.say("sending the bundle")
-    _send_files(where, new)
-    where.machine.write(f"{where.directory}/{NEXT}", new.tar, 0o600)
 
 
 def _send_files(where: Place, new: Shipment) -> None:
@@ -149,52 +153,6 @@ def _needed(where: Place, new: Shipment, need: dict[str, Any]) -> list[Entry]:
         raise HsmError(f"{path} does not travel with a bundle, and it is neither here nor on {where.target.name}",
                        f"put it there as {there}")
     return []
-
-
-# --- compose -----------------------------------------------------------------------------------------------------
-
-
-def _start(where: Place, new: Shipment) -> None:
-    where.say("updating")
-    _compose(where, new.folder, "up", "-d", "--no-build", "--remove-orphans")
-    _wait(where, new)
-
-
-def _compose(where: Place, folder: Path, *words: str) -> None:
-    argv = ("compose", "-p", where.project, "--progress", "plain", "-f", HERE, *words)
-    explain = f"docker compose {words[0]} failed on {where.target.name}"
-    where.machine.stream(*argv, at=folder, on_line=where.say, explain=explain)
-
-
-def _wait(where: Place, new: Shipment) -> None:
-    end = time.monotonic() + where.target.wait
-    steady: tuple[str, ...] | None = None
-    while True:
-        seen = where.machine.containers(where.project)
-        verdict = judge(seen, new.wanted, new.manifest.get("oneshots", ()))
-        if verdict.ill:
-            raise HsmError(_ill(where, verdict.ill[0]))
-        now = where.machine.restarts(seen) if verdict.well else None
-        if now is not None and now == steady:
-            return
-        steady = now
-        if time.monotonic() > end:
-            raise HsmError(_late(where, seen, verdict))
-        if verdict.waiting:
-            where.say(f"waiting for {', '.join(verdict.waiting)}")
-        time.sleep(STEADY if now is not None else LOOK)
-
-
-def _ill(where: Place, one: Seen) -> str:
-    said = "".join(f"\n  | {line}" for line in where.machine.last_words(one.id).splitlines())
-    return f"{one.service} does not get well on {where.target.name}: {one.status}; its last words:{said or ' none'}"
-
-
-def _late(where: Place, seen: tuple[Seen, ...], verdict: Verdict) -> str:
-    late = next((one for one in seen if one.service in verdict.waiting), None)
-    names = ", ".join(verdict.waiting) or "a container that keeps restarting"
-    first = f"not well after {where.target.wait:g} s: {names}"
-    return f"{first}\n{_ill(where, late)}" if late else first
 
 
 # --- status ------------------------------------------------------------------------------------------------------

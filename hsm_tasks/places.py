@@ -59,6 +59,11 @@ class Shipment:
         return tuple(name for name, keys in self.release.model["services"].items() if not keys.get("profiles"))
 
     @property
+    def oneshots(self) -> tuple[str, ...]:
+        """The services whose exit 0 is right."""
+        return tuple(self.manifest.get("oneshots", ()))
+
+    @property
     def name(self) -> str:
         """What people call it."""
         commit = str(self.manifest.get("commit") or "no commit")[:10]

@@ -93,8 +93,9 @@ def _ready(
 
 def _deploy(asked: Asked) -> int:
     where, new, _ = _ready(asked, "deploy", asked.rest)
-    report.say(_changes(where, deploying.planned(where, new)))
-    deploying.deploy(where, new)
+    with deploying.alone(where):
+        report.say(_changes(where, deploying.planned(where, new)))
+        deploying.deploy(where, new)
     report.say(f"{where.target.name} runs {new.name}")
     return 0
 
@@ -118,7 +119,8 @@ def _changes(where: deploying.Place, changed: Sequence[Change]) -> str:
 def _rollback(asked: Asked) -> int:
     _options("rollback", asked.rest, (), ())
     where = _place(asked, asked.opened(prod=False))
-    before = deploying.rollback(where)
+    with deploying.alone(where):
+        before = deploying.rollback(where)
     report.say(f"{where.target.name} runs {before.name} again")
     return 0
 

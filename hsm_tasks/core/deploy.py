@@ -150,18 +150,25 @@ def _shown(image: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A container on the target; `status` is the engine's sentence ("Up 3 seconds (health: starting)")."""
+    """A container on the target; `status` is the engine's sentence ("Up 3 seconds (health: starting)"), `digest` what
+    compose made it from."""
 
     service: str
     id: str
     state: str
     status: str
+    digest: str = ""
 
     @property
     def exit_code(self) -> int | None:
         """Where it has ended."""
         match = re.search(r"\((\d+)\)", self.status) if self.state in ("exited", "restarting", "dead") else None
         return int(match[1]) if match else None
+
+    @property
+    def ended_well(self) -> bool:
+        """What is right for a one-shot."""
+        return self.state == "exited" and self.exit_code == 0
 
     @property
     def well(self) -> bool:
@@ -187,7 +194,7 @@ def judge(seen: Iterable[Seen], wanted: Iterable[str], oneshots: Iterable[str]) 
     containers, ends = [one for one in seen], frozenset(oneshots)
     ill, waiting = [], []
     for one in containers:
-        done = one.service in ends and one.state == "exited" and one.exit_code == 0
+        done = one.service in ends and one.ended_well
         if "(unhealthy)" in one.status or (one.state in ("exited", "dead") and not done):
             ill.append(one)
         elif not done and not one.well:

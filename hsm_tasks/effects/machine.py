@@ -6,8 +6,9 @@ Files go through a shell there (of ssh, or of this machine) as base64: it needs 
 from __future__ import annotations
 
 import base64
+import contextlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hsm_tasks.effects import process
 from hsm_tasks.effects.process import Done
 
 _LABEL = "com.docker.compose"
+TRIAL = "hsm.trial"  # a label
 _TIMEOUT = 120.0
 _SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
 
@@ -35,14 +37,16 @@ class Machine:
 
     def shell(self, script: str, *, text_in: str | None = None, ok: tuple[int, ...] = (0,)) -> Done:
         """A script of sh, on that machine."""
-        argv: tuple[str, ...] = ("sh", "-c", script)
-        if self.ssh:
-            user = ("-l", self.ssh.user) if self.ssh.user else ()
-            port = ("-p", self.ssh.port) if self.ssh.port else ()
-            argv = (*_SSH, *user, *port, "--", self.ssh.host, script)
         explain = f"the target {self.name} can not be used" if self.ssh else "a folder of this machine can not be used"
         hint = "try it by hand: ssh must get there without a password" if self.ssh else ""
-        return process.run(*argv, text_in=text_in, timeout=_TIMEOUT, explain=explain, hint=hint, ok=ok)
+        return process.run(*self._shell(script), text_in=text_in, timeout=_TIMEOUT, explain=explain, hint=hint, ok=ok)
+
+    def _shell(self, script: str) -> tuple[str, ...]:
+        if not self.ssh:
+            return ("sh", "-c", script)
+        user = ("-l", self.ssh.user) if self.ssh.user else ()
+        port = ("-p", self.ssh.port) if self.ssh.port else ()
+        return (*_SSH, *user, *port, "--", self.ssh.host, script)
 
     def folder(self, directory: str | None, project: str, *, make: bool) -> str:
         """Our folder there, as an absolute path."""
@@ -75,6 +79,29 @@ class Machine:
         """Whether a path is there."""
         return self.shell(f"test -e {shlex.quote(path)}", ok=(0, 1)).code == 0
 
+    @contextlib.contextmanager
+    def alone(self, folder: str, who: str, busy: Callable[[str], None]) -> Iterator[None]:
+        """The folder for one alone, until the block ends or this process does; `busy` hears for whom it has to wait.
+
+        The lock is held by a program there that ends with the connection: a killed run leaves none.
+        """
+        place, name = shlex.quote(folder), shlex.quote(who)
+        script = (f"cd {place} || exit; command -v flock >/dev/null || {{ echo none; exec cat >/dev/null; }}; "
+                  "exec 9>>lock; flock -n 9 || { echo \"busy $(head -n 1 lock)\"; flock 9; }; "
+                  f"printf '%s\\n' {name} >lock; echo held; exec cat >/dev/null")
+        with process.held(*self._shell(script)) as lines:
+            said = []
+            for line in lines:
+                if line in ("held", "none"):
+                    break
+                if line.startswith("busy "):
+                    busy(line.removeprefix("busy "))
+                said.append(line)
+            else:
+                words = "\n  ".join(said)
+                raise HsmError(f"the target {self.name} can not be used: {folder} can not be locked\n  {words}")
+            yield
+
     # --- its engine ----------------------------------------------------------------------------------------------
 
     def docker(self, *words: str, explain: str = "", text_in: str | None = None, at: Path | None = None) -> str:
@@ -86,20 +113,23 @@ class Machine:
         """`docker WORDS` there, its lines as they come. Local files are read in the folder `at`."""
         process.stream("docker", *words, cwd=at, env=self.env, on_line=on_line, explain=explain)
 
-    def containers(self, project: str) -> tuple[Seen, ...]:
-        """The containers of a compose project; those of `compose run` apart."""
+    def containers(self, project: str, *, trials: bool = False) -> tuple[Seen, ...]:
+        """The containers of a compose project; those of `compose run` apart. Or, with `trials`, those of `TRIAL`."""
         form = "\t".join(f"{{{{{field}}}}}" for field in (
-            f'.Label "{_LABEL}.service"', ".ID", ".State", ".Status", f'.Label "{_LABEL}.oneoff"'))
-        asked = ("ps", "--all", "--no-trunc", "--filter", f"label={_LABEL}.project={project}")
+            f'.Label "{_LABEL}.service"', ".ID", ".State", ".Status", f'.Label "{_LABEL}.config-hash"',
+            f'.Label "{_LABEL}.oneoff"'))
+        asked = ("ps", "--all", "--no-trunc", "--filter", f"label={_LABEL}.project={project}",
+                 *(("--filter", f"label={TRIAL}") if trials else ()))
         lines = (line.split("\t") for line in self.docker(*asked, "--format", form).splitlines())
-        return tuple(Seen(*line[:4]) for line in lines if line[0] and line[4].lower() != "true")
+        return tuple(Seen(*line[:5]) for line in lines if line[0] and (line[5].lower() == "true") is trials)
 
-    def restarts(self, seen: tuple[Seen, ...]) -> tuple[str, ...]:
+    def restarts(self, seen: tuple[Seen, ...]) -> dict[str, int]:
         """How often each of them has been started anew: the same twice means that it stays up."""
         if not seen:
-            return ()
-        form = "{{.Id}} {{.RestartCount}}"
-        return tuple(self.docker("inspect", "--format", form, *(one.id for one in seen)).splitlines())
+            return {}
+        argv = ("docker", "inspect", "--format", "{{.Id}} {{.RestartCount}}", *(one.id for one in seen))
+        lines = process.run(*argv, env=self.env, timeout=_TIMEOUT, ok=(0, 1)).out.splitlines()  # 1: one is gone by now
+        return {identity: int(count) for identity, count in (line.split() for line in lines if line)}
 
     def last_words(self, container: str) -> str:
         """What a container wrote last."""

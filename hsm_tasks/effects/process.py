@@ -87,6 +87,14 @@ def stream(
     return done
 
 
+@contextlib.contextmanager
+def held(*argv: str) -> Iterator[Iterator[str]]:
+    """A program that lives as long as the block, with its lines; it sees the end of its input then."""
+    with _child(argv, None, None, subprocess.PIPE, subprocess.STDOUT) as child:
+        assert child.stdout is not None
+        yield (line.rstrip("\n") for line in child.stdout)
+
+
 def attach(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> int:
     """Give our terminal to a program until it ends, and return its code; ctrl-C is its own affair meanwhile."""
     for ours in (sys.stdout, sys.stderr):
