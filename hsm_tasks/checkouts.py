@@ -97,8 +97,8 @@ def _moved(step: Clone, directory: Path, world: World) -> str:
     )
     if moved.kind == "kept":
         if step.frozen:
-            raise Kept(f"{step.directory} is not at the locked commit: {moved.reason}", "commit, push or stash it")
-        world.say(f"{step.directory} stays as it is: {moved.reason}")
+            raise Kept(f"{step.directory} is not at the locked commit: {moved.reason}", moved.hint)
+        world.say(f"{step.directory} stays as it is: {moved.reason}\n  hint: {moved.hint}")
     elif moved.kind == "moved":
         world.say(f"{step.directory}: {(moved.before or '')[:10]} → {moved.commit[:10]}")
     return moved.commit

@@ -53,14 +53,19 @@ __all__ = [
 ]
 
 
+_KEEP_IGNORED = "--no-overwrite-ignore"  # by itself git writes over ignored files without a word: settings, results
+
+
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What became of a checkout. `commit`: where it should be; `before`: where it was; `reason`: why it was kept."""
+    """What became of a checkout. `commit`: where it should be; `before`: where it was; `reason`: why it was kept, and
+    `hint`: what its owner can do about it."""
 
     kind: Literal["current", "moved", "kept"]
     commit: str
     before: str | None
     reason: str = ""
+    hint: str = ""
 
 
 def clone(
@@ -81,6 +86,8 @@ def clone(
     directory = directory.absolute()
     beside = directory.with_name(f".{directory.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")
     try:
+        if directory.is_symlink():
+            raise GitError(f"{directory} is a link to where no checkout is", "remove it, or mend it, then run it again")
         if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
             raise GitError(f"{directory} is there already, and it is not empty", "move it away, then run it again")
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +97,8 @@ def clone(
             _update_submodules(beside, server)
         beside.rename(directory)
     except OSError as error:
-        raise GitError(f"{directory} can not be made: {error.strerror}") from error
+        hint = "is there space, and may you write there?"
+        raise GitError(f"{directory} can not be made: {error.strerror}", hint) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return place.commit
@@ -148,7 +156,7 @@ def advance(
     else:
         reason = reason or _move(directory, place, progress)
     if reason:
-        return Advance("kept", place.commit, here.commit, reason)
+        return Advance("kept", place.commit, here.commit, reason, _way_out(here, place))
     if submodules:
         _update_submodules(directory, server)
     return Advance("moved", place.commit, here.commit)
@@ -181,10 +189,24 @@ def _in_the_way(directory: Path, here: CheckoutState, place: Place, ref: str) ->
     return f"it is {count(ours, 'commit')} ahead of {place.commit[:12]}" if ours else ""
 
 
+def _way_out(here: CheckoutState, place: Place) -> str:
+    """What the owner of a checkout that was kept can do."""
+    if here.operation:
+        return f"finish or abort the {here.operation}"
+    if here.conflicts:
+        return "resolve and commit it"
+    if here.changed or here.commit is None:
+        return "commit or stash it"
+    if here.branch != place.branch:
+        where = f"git switch {place.branch}" if place.branch else f"git switch --detach {place.commit[:12]}"
+        return f"{where} (keep your commits on a branch), or name your own ref in hsm.local.yaml"
+    return "rebase, merge or push it; files of yours that are in the way, move elsewhere"
+
+
 def _move(directory: Path, place: Place, progress: Progress) -> str:
     """Move HEAD forward; git's own words where it refuses, as it does rather than overwrite a file."""
     how = ("merge", "--quiet", "--progress", "--ff-only") if place.branch else ("checkout", "--quiet", "--detach")
-    arguments = ("-C", str(directory), *how, place.commit)
+    arguments = ("-C", str(directory), *how, _KEEP_IGNORED, place.commit)
     done = talk(arguments, environment(directory, hooks=True), progress=progress)
     return "; ".join(line.strip() for line in done.err.splitlines()) or "git refuses" if done.code else ""
 
@@ -200,7 +222,7 @@ def _published(directory: Path, here: CheckoutState, place: Place) -> bool:
 
 def _step_back(directory: Path, place: Place) -> str:
     """Set a branch back; git refuses where a file would be overwritten. The server's branch keeps what was left."""
-    done = ask("checkout", "--quiet", "-B", str(place.branch), place.commit, at=directory)
+    done = ask("checkout", "--quiet", _KEEP_IGNORED, "-B", str(place.branch), place.commit, at=directory)
     return "; ".join(line.strip() for line in done.err.splitlines()) or "git refuses" if done.code else ""
 
 

@@ -58,7 +58,8 @@ def state(directory: Path) -> CheckoutState:
     """How the checkout in this very folder stands; a repository around it does not count."""
     if not (directory / ".git").exists():
         return CheckoutState(False)
-    arguments = ("status", "--porcelain=v2", "--branch", "--show-stash", "--untracked-files=normal")
+    shown = ("--untracked-files=normal", "--ignore-submodules=none")  # whatever the settings would leave out
+    arguments = ("status", "--porcelain=v2", "--branch", "--show-stash", *shown)
     done = ask(*arguments, at=directory)
     if done.code:
         if "not a git repository" in done.err:
