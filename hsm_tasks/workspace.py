@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hsm_tasks.core import settings
-from hsm_tasks.core.errors import ConfigError, mistake
+from hsm_tasks.core.errors import ConfigError, HsmError, mistake
 from hsm_tasks.core.model import Settings
 from hsm_tasks.effects import files
 
@@ -83,13 +83,22 @@ _SECRET = re.compile(r"pass|token|secret|key|credential|auth|dsn", re.IGNORECASE
 
 
 def secret_values(workspace: Workspace, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """What must never be shown: the values of variables whose names say so, of the environment and of each `.env`."""
+    """What must never be shown: the values of variables whose names say so, of the environment and of the env files
+    beside each hsm.yaml (`.env`, `.env.*`, `*.env`)."""
     pairs = list(environ.items())
     for folder in workspace.stacks.values():
-        text = files.read_if_there(workspace.root / folder / ".env") or ""
-        lines = (line.removeprefix("export ").partition("=") for line in text.splitlines())
-        pairs += [(name.strip(), value.strip().strip("'\"")) for name, _, value in lines]
+        for path in sorted(path for path in (workspace.root / folder).glob("*.env*") if path.is_file()):
+            with contextlib.suppress(HsmError):
+                pairs += _assignments(files.read_if_there(path) or "")
     return tuple({value for name, value in pairs if len(value) > 3 and _SECRET.search(name)})
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    """The variables of an env file; a value that is followed by a comment with it and without."""
+    for line in text.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        for form in dict.fromkeys((value, value.partition(" #")[0])):
+            yield name.strip(), form.strip().strip("'\"")
 
 
 def _settings(folder: Path) -> Settings | None:

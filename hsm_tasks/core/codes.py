@@ -195,6 +195,7 @@ CODES: Final[dict[str, Kind]] = {
         "is a checkout of",
         "not at the locked commit",
         "is there already, and it is not empty",
+        "is a link to where no checkout is",
         "is not a checkout of git",
         "can not be made",
     ),

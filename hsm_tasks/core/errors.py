@@ -86,10 +86,12 @@ class Kept(HsmError):  # noqa: N818 - nothing went wrong: work of the user is in
 
 
 _USERINFO = re.compile(r"//[^/\s'\"]+@")
+_REPEATED = re.compile(r"(unterminated quoted value |unexpected character .* in variable name ).*")
+"""What compose says of a line in an env file that it can not read: it repeats the line."""
 
 
 def mask(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """The text without the user part of urls and without the given secrets (longest first)."""
+    """The text without the user part of urls, the lines of env files, and the given secrets (longest first)."""
     for secret in sorted((s for s in secrets if len(s) > 3), key=len, reverse=True):
         text = text.replace(secret, "***")
-    return _USERINFO.sub("//***@", text)
+    return _REPEATED.sub(r"\1***", _USERINFO.sub("//***@", text))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.commands.conftest import live, make, servers
+from tests.commands.conftest import Make, live, make, servers
 
-__all__ = ["live", "make", "servers"]
+__all__ = ["Make", "live", "make", "servers"]

@@ -1,0 +1,145 @@
+"""No secret in anything that any command prints or leaves: a marker in every place that has one, and a look everywhere.
+
+The markers may be where a person has written them, and nowhere else. What `hsm compose` prints is
+compose's own answer to the person who asked for it, so it is not looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.commands.bench import BASE, HSM_YAML, Servers, Workspace
+from tests.faults.conftest import Make
+
+NAMES = ("plain", "password", "dotenv", "dottoken", "envfile", "filed", "composed", "argument", "login", "wrong")
+MARK = {name: f"mark-{name}-4711" for name in NAMES}
+ENVIRON = {
+    "PLAIN_SETTING": MARK["plain"],
+    "DB_PASSWORD": MARK["password"],
+    "COMPOSED_SECRET": MARK["composed"],
+    "BUILD_TOKEN": MARK["argument"],
+}
+FILES = {
+    ".env": f"DOTENV_SETTING={MARK['dotenv']}\nexport SERVICE_TOKEN='{MARK['dottoken']}'\n",
+    "api.env": f"API_KEY={MARK['envfile']}\n",
+    "secret.txt": f"{MARK['filed']}\n",
+    ".gitignore": ".env\napi.env\nsecret.txt\n",
+}
+MORE = """\
+    environment:
+      A: "${PLAIN_SETTING}"
+      B: "${DB_PASSWORD:?it must be set}"
+      C: "x ${DOTENV_SETTING} ${SERVICE_TOKEN}"
+    env_file: [api.env]
+    secrets: [composed, filed]
+    configs: [written]
+    labels: {token: "${SERVICE_TOKEN}"}
+    command: ["run", "--token", "${COMPOSED_SECRET}"]
+"""
+SOURCED = """\
+secrets:
+  composed: {environment: COMPOSED_SECRET}
+  filed: {file: ./secret.txt}
+configs:
+  written: {content: "password = ${DB_PASSWORD} ${PLAIN_SETTING}"}
+"""
+COMMAND = '    command: ["run'
+RIGHT: tuple[tuple[str, ...], ...] = (
+    ("list",), ("list", "--all"), ("sync",), ("sync",), ("info", "render:api"), ("plan", "dev:api", "up"),
+    ("plan", "--json", "use:my"), ("status",), ("status", "--json"), ("stacks", "--json"), ("dev:api",), ("use:my",),
+    ("prod:api", "use:pg"), ("update",), ("update", "--dry-run"), ("update", "--check", "--json"), ("dumpdb",),
+    ("bundle", "--prod"), ("bundle", "--prod", "--tar"), ("explain",), ("doctor",), ("doctor", "--json"), ("schema",),
+    ("completion", "bash"), ("help",), ("forget",), ("clean",), ("-v2", "sync"), ("-r", "json", "sync"), ("up",),
+    ("build",), ("logs",), ("sh:api",), ("down",), ("stop:api",), ("plan", "deploy", "target=there"),
+    ("deploy", "target=there", "--prod"), ("status", "target=there"), ("rollback", "target=there"),
+)  # fmt: skip
+WRONG: Mapping[str, tuple[str, str, str]] = {  # what is edited: a file, its old words, its new ones
+    "a word that is no port": ("docker-compose.yml", "${WEB_PORT:-0}", "${DB_PASSWORD}"),
+    "a number that is none": ("docker-compose.yml", COMMAND, f'    cpus: "${{SERVICE_TOKEN}}"\n{COMMAND}'),
+    "a duration": ("docker-compose.yml", COMMAND, f'    stop_grace_period: "${{BUILD_TOKEN}}"\n{COMMAND}'),
+    "a variable that is not there": ("docker-compose.yml", "DB_PASSWORD:?it", "ABSENT:?${COMPOSED_SECRET} it"),
+    "a bad substitution": ("docker-compose.yml", "${PLAIN_SETTING}\"\n      B", "${PLAIN SETTING}\"\n      B"),
+    "a broken env file": ("api.env", "API_KEY=", "API KEY "),
+    "a broken env file with quotes": ("api.env", "API_KEY=", "API_KEY='"),
+    "a broken .env": (".env", "DOTENV_SETTING=", "DOTENV SETTING "),
+    "a broken .env with quotes": (".env", "DOTENV_SETTING=", "DOTENV_SETTING='"),
+    "a password in a url": ("hsm.yaml", "@GIT@/api.git", f"http://me:{MARK['wrong']}@127.0.0.1:1/api.git"),
+    "a token in a query": ("hsm.yaml", "@GIT@/api.git", f"http://127.0.0.1:1/api.git?token={MARK['wrong']}"),
+    "a secret as a mode": ("hsm.yaml", "    dev:\n", "    mode: ${X}\n    dev:\n"),
+    "a server that is not there": ("hsm.yaml", "@GIT@/api.git", "http://127.0.0.1:1/api.git"),
+    "a registry that is not there": ("hsm.yaml", "@REG@/web:1.0", "127.0.0.1:1/web:1.0"),
+}
+
+
+@dataclass
+class Search:
+    """Where markers are looked for, and what was found."""
+
+    workspace: Workspace
+    home: Path
+    found: list[str] = field(default_factory=list)
+
+    def run(self, words: Sequence[str], codes: tuple[int, ...] = (0, 1, 3)) -> None:
+        done = self.workspace.run(*words, code=None)
+        assert done.code in codes, f"{words}: {done.both}"
+        for name, mark in MARK.items():
+            lines = [line for line in (done.out + done.err).splitlines() if mark in line]
+            self.found += [f"{' '.join(words)} prints {name}: {line}" for line in lines]
+
+    def look(self, what: str) -> None:
+        """At every file below the workspace and the home."""
+        for top in (self.workspace.root, self.home):
+            for path in (path for path in top.rglob("*") if path.is_file() and not path.is_symlink()):
+                data = path.read_bytes()
+                here = [name for name, mark in MARK.items() if _holds(data, mark)]
+                seeded = path.parent == self.workspace.stack and path.name in (*FILES, "hsm.yaml")
+                if here and not seeded and path != self.home / "docker" / "config.json":
+                    self.found.append(f"{what}: {path} holds {here}")
+
+
+def _holds(data: bytes, mark: str) -> bool:
+    return mark.encode() in data or base64.b64encode(mark.encode()).rstrip(b"=")[:-1] in data
+
+
+@pytest.fixture
+def search(make: Make, servers: Servers, tmp_path: Path) -> Search:
+    base = BASE.replace("    image: @REG@/api:1.0.0\n", f"    image: @REG@/api:1.0.0\n{MORE}") + SOURCED
+    built = "    dev:\n      build: {context: ., args: {TOKEN: \"${BUILD_TOKEN}\"}}\n"
+    files = {"hsm.yaml": HSM_YAML.replace("    dev:\n", built), "docker-compose.yml": base, **FILES}
+    workspace = make("doit", files)
+    (workspace.root / "pyproject.toml").write_text('[tool.hsm.targets.there]\nhost = "ssh://nobody@127.0.0.1:1"\n')
+    workspace.under_git()
+    home = tmp_path / "home"
+    (home / "tmp").mkdir(parents=True)
+    shutil.copytree(servers.docker["DOCKER_CONFIG"], home / "docker", symlinks=True)
+    login = base64.b64encode(f"someone:{MARK['login']}".encode()).decode()
+    config = {"auths": {servers.registry.host: {"auth": login}, "127.0.0.1:1": {"auth": login}}}
+    (home / "docker" / "config.json").write_text(json.dumps(config))
+    workspace.variables |= {"HOME": str(home), "TMPDIR": str(home / "tmp"), "DOCKER_CONFIG": str(home / "docker")}
+    workspace.variables |= {"HSM_RUN_LOG": str(home / "run.log"), **ENVIRON}
+    return Search(workspace, home)
+
+
+def test_what_is_right_shows_no_secret(search: Search) -> None:
+    for words in RIGHT:
+        search.run(words, (0,) if words[-1] == "sync" else (0, 1, 3, 255))
+        search.look(" ".join(words))
+    assert not search.found, "\n".join(dict.fromkeys(search.found))
+
+
+def test_what_is_wrong_shows_no_secret(search: Search) -> None:
+    for what, (file, old, new) in WRONG.items():
+        text = search.workspace.read(file)
+        search.workspace.edit(file, old, new)
+        for words in (("--continue", "dev:api", "sync"), ("plan", "prod:api", "up"), ("status", "--json")):
+            search.run(words)
+        search.look(what)
+        search.workspace.write(file, text)
+    assert not search.found, "\n".join(dict.fromkeys(search.found))
