@@ -6,35 +6,21 @@ keeps it, profiles stay off. What is only a guess stands there as a comment.
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hsm_tasks.core import giturl
-from hsm_tasks.core.forms import soft, texts
+from hsm_tasks.core.alternatives import Alternatives, alternatives, image_of, suggestion
+from hsm_tasks.core.forms import texts
 from hsm_tasks.core.model import Base, Frozen, Keys
-from hsm_tasks.core.yamltext import plain
+from hsm_tasks.core.yamltext import flow
 
-# role → the names that the group may answer to, and the images (the last part of their names) that can play it
-_ROLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
-    "database": (
-        ("db", "database", "sql"),
-        "postgres postgresql postgis timescaledb timescaledb-ha pgvector mysql mysql-server mariadb percona "
-        "percona-server cockroach mssql azure-sql-edge",
-    ),
-    "cache": (("cache", "kv"), "redis valkey keydb dragonfly memcached redis-stack redis-stack-server"),
-    "broker": (("broker", "mq", "queue"), "rabbitmq kafka redpanda nats activemq activemq-classic pulsar cp-kafka"),
-    "search": (("search", "index"), "elasticsearch opensearch solr meilisearch typesense"),
-    "documents": (("documents", "docdb"), "mongo mongodb couchdb couchbase ferretdb"),
-    "mail": (("mail", "smtp"), "mailhog mailpit maildev mailcatcher inbucket"),
-    "storage": (("storage", "s3"), "minio localstack seaweedfs garage"),
-    "proxy": (("proxy", "edge"), "nginx traefik caddy haproxy envoy httpd"),
-}
-_KIND: Final = {image: role for role, (_, images) in _ROLES.items() for image in images.split()}
 _GIT: Final = re.compile(r"(?:git@|git://|ssh://|https?://[^#]*\.git(?:#|$)|github\.com/)")
+_PUBLIC: Final = ("docker.io", "quay.io", "gcr.io", "mcr.microsoft.com", "registry.k8s.io", "public.ecr.aws")
 _SHOWN: Final = 8  # names in a comment
+_WIDTH: Final = 118
 
 
 class Found(Frozen, frozen=True, kw_only=True):
@@ -78,7 +64,7 @@ def propose(base: Base, facts: Facts) -> Proposal:
     sources = {name: _Sources(name, base, facts) for name in sorted(_makers(base))}
     profiles = tuple(sorted({name for keys in base.services.values() for name in texts(keys.get("profiles"))}))
     ready = tuple(sorted(set(base.services) - set(sources)))
-    suggested = list(_alternatives(base, ready))
+    suggested = tuple(alternatives(base, ready))
     lines = [
         f"# yaml-language-server: $schema={facts.schema}",
         f"# What this stack is. `hsm init` made it of {', '.join(facts.made_from)}. It is yours now: commit it.",
@@ -93,7 +79,7 @@ def propose(base: Base, facts: Facts) -> Proposal:
         built=tuple(sources),
         ready=ready,
         profiles=profiles,
-        alternatives=tuple(names for _, names in suggested),
+        alternatives=tuple(one.services for one in suggested),
     )
 
 
@@ -113,13 +99,8 @@ def _makers(base: Base) -> dict[str, str]:
     """service → the service whose build makes its image: itself, or one that gives the image that name."""
     built = {name for name, keys in base.services.items() if keys.get("build") is not None}
     makers = {str(base.services[name]["image"]): name for name in sorted(built) if "image" in base.services[name]}
-    shared = {name: makers[image] for name, keys in base.services.items() if (image := _image(keys)) in makers}
+    shared = {name: makers[image] for name, keys in base.services.items() if (image := image_of(keys)) in makers}
     return {**shared, **{name: name for name in built}}
-
-
-def _image(keys: Keys) -> str:
-    image = keys.get("image")
-    return image if isinstance(image, str) else ""
 
 
 def build_of(keys: Keys) -> dict[str, Any]:
@@ -151,19 +132,19 @@ class _Sources:
         why = f"built from {self.build.get('context', '.')}"
         if self.borrowed:
             why = f"runs the image that {self.borrowed} is built as"
-        yield f"  {_flow(name)}:"
+        yield f"  {flow(name)}:"
         yield f"    {'mode: dev':<34}# {why}"
         build = self.build if self.borrowed else {}
         if self.repository:
-            yield f"    repo: {_flow(self._repo(self.repository))}"
+            yield f"    repo: {flow(self._repo(self.repository))}"
             build = {**self.build, "context": self.repository.inside}
         volumes = list(self._volumes())
         if (build and build != {"context": "."}) or volumes:
             yield "    dev:"
         if build and build != {"context": "."}:
-            yield f"      build: {_flow(build)}"
+            yield f"      build: {flow(build)}"
         if volumes:
-            yield f"      volumes: {_flow(volumes)}"
+            yield f"      volumes: {flow(volumes)}"
 
     def _repo(self, found: Found) -> dict[str, str]:
         repo = {"url": found.url, **({"ref": found.ref} if found.ref else {})}
@@ -200,30 +181,40 @@ class _Sources:
 def _compose(facts: Facts) -> Iterator[str]:
     if facts.compose:
         named = facts.compose[0] if len(facts.compose) == 1 else list(facts.compose)
-        yield from ("", f"compose: {_flow(named)}")
+        yield from ("", f"compose: {flow(named)}")
 
 
 def _services(sources: Mapping[str, _Sources], ready: Sequence[str], base: Base) -> Iterator[str]:
     if sources:
         name = next(iter(sources))
         yield ""
-        yield f"# Built from sources: mode dev. Give one an image, and `hsm prod:{name}` runs that instead:"
-        yield f'#   {_flow(name)}: {{prod: {{image: "registry.example/{name}", version: "^1.0"}}}}'
+        yield f"# Built from sources: mode dev. Give one an image, as below, and `hsm prod:{name}` runs that instead."
         yield "services:"
-        for name, service in sources.items():
+        for number, (name, service) in enumerate(sources.items()):
             yield from service.lines(name)
+            if number == 0:
+                yield f'    # prod: {{image: "registry.example/{name}", version: "^1.0"}}'
     if ready:
         yield ""
-        others = f"{len(ready)} other {'service' if len(ready) == 1 else 'services'}" if sources else "services"
-        yield f"# The {others} ({_listed(ready)}) run from their images; hsm.lock pins the digests,"
-        own = next((name for name in ready if _kind(base.services[name]) not in _KIND), None)
-        if own is None:
-            yield "# and `hsm update` moves them."
-            return
-        yield "# and `hsm update` moves them. To work on one from its sources, say where they are:"
-        if not sources:
-            yield "# services:"
-        yield f'#   {_flow(own)}: {{repo: {{url: "https://git.example/acme/{own}.git", ref: main}}}}'
+        yield from _ready(ready, base, alone=not sources)
+
+
+def _ready(ready: Sequence[str], base: Base, *, alone: bool) -> Iterator[str]:
+    own = next((name for name in ready if _is_own(image_of(base.services[name]))), "NAME")
+    others = "services" if alone else f"{len(ready)} other {'service' if len(ready) == 1 else 'services'}"
+    yield from _comment(
+        f"The {others} ({_listed(ready)}) run from their images; hsm.lock pins the digests, and `hsm update` moves "
+        f"them. To work on one from its sources, say where they are, and `hsm dev:{own}` runs it from there:"
+    )
+    if alone:
+        yield "# services:"
+    yield f'#   {flow(own)}: {{repo: {{url: "https://git.example/acme/{own}.git", ref: main}}}}'
+
+
+def _is_own(image: str) -> bool:
+    """Whether it looks like an image of the people whose project this is: of a registry that is not for everybody."""
+    host = image.partition("/")[0]
+    return "/" in image and ("." in host or ":" in host) and host not in _PUBLIC
 
 
 def _local(sources: Mapping[str, _Sources]) -> str:
@@ -235,81 +226,50 @@ def _local(sources: Mapping[str, _Sources]) -> str:
         "# Mine alone. These checkouts were there before hsm: it builds from them, and never moves them.",
         "# Without an entry here, hsm clones into its own folder.",
         "services:",
-        *(f"  {_flow(name)}: {{repo: {{path: {_flow(path)}}}}}" for name, path in own.items()),
+        *(f"  {flow(name)}: {{repo: {{path: {flow(path)}}}}}" for name, path in own.items()),
     ]) + "\n"
 
 
 # --- groups -----------------------------------------------------------------------------------------------------
 
 
-def _alternatives(base: Base, ready: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(role, services) where the images of several services can play one role, and nobody needs two of them."""
-    for role in _ROLES:
-        kinds = {name: kind for name in ready if _KIND.get(kind := _kind(base.services[name])) == role}
-        needed = [kinds.keys() & set(soft(keys)) for keys in base.services.values()]
-        if len(set(kinds.values())) > 1 and all(len(names) < 2 for names in needed):
-            yield role, tuple(kinds)
-
-
-def _kind(keys: Keys) -> str:
-    """The last part of an image's name, without tag and digest."""
-    name = _image(keys).partition("@")[0]
-    last = re.sub(r"\$\{[^}]*\}", "", name).rpartition("/")[2].partition(":")[0]
-    return "mssql" if "mssql/server" in name else last
-
-
-def _groups(profiles: Sequence[str], suggested: Sequence[tuple[str, Sequence[str]]], base: Base) -> Iterator[str]:
-    if suggested and not profiles:
-        yield from ("", *_why(suggested), "# groups:")
-    for role, names in suggested if not profiles else ():
-        yield from _suggestion(role, names, base)
+def _groups(profiles: Sequence[str], suggested: Sequence[Alternatives], base: Base) -> Iterator[str]:
     if profiles:
         yield ""
         yield "# Profiles of the base, all off as before: `hsm use:NAME` switches one on, for me alone."
         yield from ("groups:", "  profiles:", "    strategy: M-of-N")
-        yield from (f"    profiles: {_flow(list(profiles))}", "    selection: []")
-        yield from _why(suggested) if suggested else ()
-        for role, names in suggested:
-            yield from _suggestion(role, names, base)
+        yield from (f"    profiles: {flow(list(profiles))}", "    selection: []")
+    if suggested:
+        yield from ("", *_why(suggested, profiles), *([] if profiles else ["# groups:"]))
+    for one in suggested:
+        yield from (f"# {line}" for line in suggestion(one, base))
 
 
-def _why(suggested: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
-    names = "; ".join(_listed(names) for _, names in suggested)
-    yield f"# These look like alternatives: {names}. As a group, one of them runs and answers to the alias for all"
-    yield "# that need it; `hsm use:NAME` switches. If they are alternatives, take out the `#`, and choose:"
-
-
-def _suggestion(role: str, names: Sequence[str], base: Base) -> Iterator[str]:
-    needed = {name for keys in base.services.values() for name in soft(keys)}
-    usual = min(names, key=lambda name: (name not in needed, bool(base.services[name].get("profiles")), name))
-    yield f"#   {role}:"
-    yield "#     strategy: 1-of-N"
-    yield f"#     alias: {_free(base.services, *_ROLES[role][0], f'any-{role}')}"
-    yield f"#     options: {_flow(list(names))}"
-    yield f"#     selection: {_flow(usual)}"
-
-
-def _free(taken: Mapping[str, object], *names: str) -> str:
-    """The first name that no service has."""
-    return next((name for name in names if name not in taken), names[-1])
+def _why(suggested: Sequence[Alternatives], profiles: Sequence[str]) -> Iterator[str]:
+    names = "; ".join(_listed(one.services) for one in suggested)
+    twice = [name for one in suggested for name in one.services if name in profiles]
+    out = f", take {_listed(twice)} out of the profiles above (an option is in one group)" if twice else ""
+    yield from _comment(
+        f"These look like alternatives: {names}. As a group, one of them runs and answers to the alias for all that "
+        f"need it; `hsm use:NAME` switches. If they are alternatives, take out each `# ` below{out}, and look at the "
+        "consumers: what they need to know of the one that is chosen."
+    )
 
 
 # --- text -------------------------------------------------------------------------------------------------------
 
 
+def _comment(text: str) -> Iterator[str]:
+    """The sentences as comment lines of a bearable length."""
+    line = "#"
+    for word in text.split(" "):
+        if len(line) + len(word) >= _WIDTH:
+            yield line
+            line = "#"
+        line += f" {word}"
+    yield line
+
+
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _flow(tree: Any) -> str:
-    """A value on one line, as people write it: quotes only where they are needed."""
-    match tree:
-        case Mapping():
-            return "{" + ", ".join(f"{_flow(str(key))}: {_flow(value)}" for key, value in tree.items()) + "}"
-        case list():
-            return f"[{', '.join(map(_flow, tree))}]"
-        case str():
-            return tree if plain(tree) or tree == "." else json.dumps(tree, ensure_ascii=False)
-        case _:
-            return json.dumps(tree)

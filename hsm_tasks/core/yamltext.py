@@ -7,6 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,19 @@ _EMPTY: Final[dict[str, Output]] = {"null": None, "list": [], "map": {}}
 def plain(text: str) -> bool:
     """Whether every reader of YAML takes the text for text, without quotes."""
     return bool(_PLAIN.match(text)) and not _WORD.match(text)
+
+
+def flow(tree: Any) -> str:
+    """A value on one line, as people write it: quotes only where they are needed."""
+    match tree:
+        case Mapping():
+            return "{" + ", ".join(f"{flow(str(key))}: {flow(value)}" for key, value in tree.items()) + "}"
+        case list():
+            return f"[{', '.join(map(flow, tree))}]"
+        case str():
+            return tree if plain(tree) or tree == "." else json.dumps(tree, ensure_ascii=False)
+        case _:
+            return json.dumps(tree)
 
 
 def _text(dumper: yaml.CSafeDumper, text: str) -> yaml.Node:

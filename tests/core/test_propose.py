@@ -22,7 +22,7 @@ def base(services: dict[str, dict[str, Any]], root: str = ".") -> Base:
 
 def stack(made: Proposal, *, uncomment: bool = False) -> Stack:
     """The proposal as hsm reads it; with `uncomment`, the groups that it only suggests too."""
-    text = re.sub(r"^# ?( *(groups|[a-z]+|strategy|alias|options|selection):.*)$", r"\1", made.config, flags=re.M)
+    text = re.sub(r"^# (groups:|services:|  .*)$", r"\1", made.config, flags=re.M)
     sources = [Source("hsm.yaml", text if uncomment else made.config)]
     return load(sources, Source("hsm.local.yaml", made.local) if made.local else None)
 
@@ -70,6 +70,7 @@ def test_a_repository_of_its_own_takes_build_and_sources_along() -> None:
         "    dev:\n"
         '      build: {context: web, dockerfile: Dockerfile.dev, args: {A: "${B}", Z: "1"}}\n'
         '      volumes: ["./src:/src:ro"]\n'
+        '    # prod: {image: "registry.example/api", version: "^1.0"}\n'
     )
     assert made.local.endswith("services:\n  api: {repo: {path: code/api}}\n")
     assert stack(made).services["api"].repository is not None
@@ -139,12 +140,60 @@ def test_alternatives_are_suggested_as_a_comment_that_holds_when_it_is_taken_out
     [
         {"a": {"image": "postgres:16"}, "b": {"image": "postgres:15"}},
         {"a": {"image": "postgres"}, "b": {"image": "mysql"}, "api": {"image": "x", "depends_on": ["a", "b"]}},
+        {
+            "a": {"image": "postgres"},
+            "b": {"image": "mysql"},
+            "api": {"image": "x", "depends_on": ["a"]},
+            "job": {"image": "x", "depends_on": ["b"]},
+        },
         {"a": {"image": "postgres"}, "b": {"image": "postgres-exporter"}},
         {"a": {"image": "postgres"}, "b": {"image": "redis"}},
     ],
 )
 def test_what_runs_side_by_side_is_no_alternative(services: dict[str, dict[str, Any]]) -> None:
     assert propose(base(services), FACTS).alternatives == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("URL", "postgres://postgres:5x@postgres:5432/postgres", "postgres://postgres:5x@db:5432/postgres"),
+        ("URL", "postgres+psycopg://me:${PASSWORD}@postgres/shop", "postgres+psycopg://me:${PASSWORD}@db/shop"),
+        ("JDBC", "jdbc:postgresql://postgres:5432/x", "jdbc:postgresql://db:5432/x"),
+        ("NODES", "postgres:1,postgres:2,other:3", "db:1,db:2,other:3"),
+        ("DB_HOST", "postgres", "db"),
+        ("DB_USER", "postgres", None),
+        ("URL", "postgres://postgres@elsewhere/postgres", None),
+        ("URL", "http://my-postgres.example/postgres-1", None),
+    ],
+)
+def test_consumers_are_suggested_where_a_variable_names_the_usual_one_as_a_host(
+    key: str, value: str, wanted: str | None
+) -> None:
+    found = base({
+        "postgres": {"image": "postgres:16", "environment": {"HOST": "postgres"}},
+        "mysql": {"image": "mysql:8"},
+        "api": {"image": "acme/api", "environment": {key: value, "OTHER": "1"}, "depends_on": ["postgres"]},
+    })
+    group = stack(propose(found, FACTS), uncomment=True).groups["database"]
+    expected = {"api": {"environment": {key: wanted}}} if wanted else {}
+    assert [option.consumers for option in group.options] == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("services", "said"),
+    [
+        ({"db": {"image": "postgres:16"}, "orders": {"image": "ghcr.io/acme/orders:1"}}, "orders.git"),
+        ({"a": {"image": "dpage/pgadmin4"}, "b": {"image": "quay.io/minio/minio"}}, "NAME.git"),
+    ],
+)
+def test_sources_are_suggested_for_an_image_of_ones_own(services: dict[str, dict[str, Any]], said: str) -> None:
+    assert f"https://git.example/acme/{said}" in propose(base(services), FACTS).config
+
+
+def test_comments_have_lines_of_a_bearable_length() -> None:
+    services = {f"service-with-a-long-name-{n}": {"image": f"x{n}"} for n in range(40)}
+    assert max(len(line) for line in propose(base(services), FACTS).config.splitlines()) <= 120
 
 
 @pytest.mark.parametrize(
