@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hsm_tasks import __version__, aside, commands, report, schemas, shortcut, snapshot, status, tables, workspace
 from hsm_tasks.core.errors import ConfigError, HsmError, mistake
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
 ASKING = ("list", "info", "tabcompletion")
 SPEAK_JSON = ("plan", "status", "stacks", "doctor", "update", *SHIPPING)
-TAKES_ALL = ("plan", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
+TAKES_ALL = ("plan", "graph", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
 VARIABLES = ("stack", "frozen", "target")
 _HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
 USAGE = """\
@@ -236,8 +236,8 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
 
         target = line.variables.get("target")
         return shipping.run(head, shipping.Asked(here, name, os.environ, line.frozen, line.rest, target, line.words))
-    if line.command == "run" and head == "plan":
-        return _plan(here, name, line)
+    if line.command == "run" and head in ("plan", "graph"):
+        return _plan(here, name, line) if head == "plan" else _draw(here, name, line)
     opened = open_stack(here, name, os.environ, Wish(look=True))
     if line.command != "run":
         return _run_doit(opened, line)
@@ -252,16 +252,31 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
 
 
 def _plan(here: Workspace, name: str, line: Line) -> int:
+    _, _, gathered = _foreseen(here, name, line, [word for word in line.rest if word != "--json"], ("sync",))
+    print(json.dumps(gathered, indent=2) if "--json" in line.rest else tables.plan(gathered))
+    return 0
+
+
+def _draw(here: Workspace, name: str, line: Line) -> int:
+    from hsm_tasks import graph
+
+    question = graph.asked(line.rest)
+    opened, made, gathered = _foreseen(here, name, line, question.words, graph.USUAL)
+    print(graph.shown(question, opened, made, gathered, report.clean))
+    return 0
+
+
+def _foreseen(
+    here: Workspace, name: str, line: Line, words: Sequence[str], usual: Sequence[str]
+) -> tuple[Opened, Plan, dict[str, Any]]:
+    """The stack as these words would make it, its plan, and what would run; nothing is written or started."""
     from hsm_tasks.preview import preview
 
-    asked = parse([word for word in line.rest if word != "--json"])
-    asked = replace(asked, variables=line.variables)
+    asked = replace(parse(words), variables=line.variables)
     opened = open_stack(here, name, os.environ, replace(_wish(asked), look=True))
     world = World(opened, lambda step, words: None, lambda words: None, looks=True)
     made, graph, selected = _graph(opened, asked, world)
-    gathered = preview(made, graph, world, selected or ["sync"])
-    print(json.dumps(gathered, indent=2) if "--json" in line.rest else tables.plan(gathered))
-    return 0
+    return opened, made, preview(made, graph, world, selected or usual)
 
 
 def _service(word: Word, opened: Opened) -> str:

@@ -33,6 +33,7 @@ _OWN = {"list": "every command and step", "info": "info STEP  one step, and whet
         "help": "help WORD"}  # fmt: skip
 _OPTIONS = {"-n": "how many steps at a time", "--continue": "go on after a failure", "-a": "run fresh steps too",
             "-v0": "failures only", "-v2": "fresh steps too", "--help": "the words", "--version": "of hsm"}  # fmt: skip
+_GRAPH = {f"--format={form}": "" for form in ("html", "svg", "mermaid", "dot")} | {"--out=": "a file; - is the screen"}
 _LOGS = {"-f": "follow", "--tail=": "the last lines only", "--since=": "from a time on", "-t": "with times"}
 
 
@@ -70,7 +71,7 @@ def candidates(words: Sequence[str], names: Names) -> Iterator[tuple[str, str]]:
     elif first in _AFTER:
         yield from _AFTER[first](names)
     elif current.startswith("-"):
-        more = {"--json": ""} if first in _JSON else _LOGS if first == "logs" else {}
+        more = {"--json": ""} if first in _JSON else {"logs": _LOGS, "graph": _GRAPH}.get(first, {})
         yield from {**_OPTIONS, **more}.items()
     elif colon:
         yield from ((f"{head}:{name}", "") for name in _about(head, names))

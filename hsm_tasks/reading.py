@@ -39,10 +39,8 @@ class Cached:
         return cls(key, text, path)
 
     def keep(self) -> None:
-        """`.hsm` says of itself that git is not to see it."""
-        ignore = self.path.parent.parent / ".gitignore"
-        if not ignore.exists():
-            files.write_if_changed(ignore, "*\n")
+        """In `.hsm`, for the next run."""
+        files.hide_folder(self.path.parent.parent)
         files.write_own(self.path, f"{self.key}\n{self.text}")
 
 

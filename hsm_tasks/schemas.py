@@ -36,8 +36,7 @@ def made() -> dict[str, str]:
 
 def keep(state: Path) -> None:
     """Puts them below .hsm, where the first line of hsm.yaml points to after `hsm init`; git does not see them."""
-    if not (state / ".gitignore").exists():
-        files.write_if_changed(state / ".gitignore", "*\n")
+    files.hide_folder(state)
     for name in (STACK, LOCAL):
         files.write_if_changed(state / name, shipped(name))
 

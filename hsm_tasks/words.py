@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "unuse": "unuse:OPTION  deselect an option of an M-of-N group, then sync",
     "update": "update[:SERVICE]  move pins to what the registry and the branch say now (--dry-run, --check, --json)",
     "plan": "plan [WORDS…]  what would run and why, and the diff of the override, without doing it (--json)",
+    "graph": "graph [WORDS…]  the stack and its steps as a picture (--format html, svg, mermaid or dot; --out FILE)",
     "status": "services, modes, groups, pins, checkouts and containers (--json)",
     "bundle": "a folder that runs elsewhere with docker compose alone (--out DIR, --tar, --prod, --json)",
     "deploy": "deploy target=NAME  bring the bundle to a target; back goes what does not get well (--prod)",
@@ -44,7 +45,8 @@ COMMANDS: Mapping[str, str] = {
     "completion": "completion SHELL  the script that completes hsm's words: bash, zsh or fish",
 }
 ASIDE = ("doctor", "init", "schema", "explain", "completion")  # not about one stack that works
-ALONE = (*ASIDE, *SHIPPING, "plan", "status", "stacks", "logs", "compose")  # questions: nothing else on their line
+# questions: nothing else on their line
+ALONE = (*ASIDE, *SHIPPING, "plan", "graph", "status", "stacks", "logs", "compose")
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
 ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "update", "render", "resolve")
 

@@ -231,6 +231,7 @@ CODES: Final[dict[str, Kind]] = {
         "hsm needs .* or newer",
         "docker compose does not answer",
         "can not be started",
+        "is not installed",
     ),
     "H602": _kind(
         "compose can not read the base",

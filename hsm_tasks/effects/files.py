@@ -79,6 +79,12 @@ def _umask() -> int:
     return 0o022
 
 
+def hide_folder(folder: Path) -> None:
+    """Makes a folder of ours, which says of itself that git is not to see it."""
+    if not (folder / ".gitignore").exists():
+        write_if_changed(folder / ".gitignore", "*\n")
+
+
 def read_own(path: Path) -> str | None:
     """The text that `write_own` put there; None where there is none, or where somebody else has written in it."""
     try:
