@@ -37,9 +37,10 @@ class Workspace:
         if name in self.stacks:
             return str(name)
         if name:
-            message, hint = f'there is no stack "{name}"', f"stacks of this workspace: {there}"
-            if asked or environ.get("HSM_STACK"):
-                raise mistake(message if asked else f"HSM_STACK: {message}", hint)
+            by = " (HSM_STACK asks for it)" if not asked and environ.get("HSM_STACK") else ""
+            message, hint = f'there is no stack "{name}"{by}', f"stacks of this workspace: {there}"
+            if asked or by:
+                raise mistake(message, hint)
             raise ConfigError(settings.problem(files.read(self.root / SETTINGS), SETTINGS, ("stack",), message, hint))
         if len(self.stacks) == 1:
             return next(iter(self.stacks))

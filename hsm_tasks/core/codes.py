@@ -284,6 +284,8 @@ CODES: Final[dict[str, Kind]] = {
         "does not come back",
         "rolled back",
         "nothing ran there",
+        "compose can not read the bundle",
+        "a container does not stop",
     ),
 }
 
