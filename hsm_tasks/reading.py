@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Base
 from hsm_tasks.effects import compose, files
 
@@ -24,22 +25,31 @@ _asked_before: dict[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """What compose said under a key, and the file that remembers it."""
+    """What compose said under a key, and the file that remembers it. No key: something was edited while it was asked,
+    so nobody knows what it has read, and nothing is remembered."""
 
     key: str
     text: str
     path: Path
 
     @classmethod
-    def read(cls, path: Path, key: str, ask: Callable[[], str]) -> Cached:
-        """From the file, or from compose: once a process, since a first run reads a stack twice and keeps it late."""
+    def read(cls, path: Path, key: str, ask: Callable[[], str], still: Callable[[], bool]) -> Cached:
+        """From the file, or from compose: once a process, since a first run reads a stack twice and keeps it late.
+        `still`: whether the key is what it was."""
         head, _, text = (files.read_own(path) or "").partition("\n")
-        if head != key or not text:
-            text = _asked_before[key] = _asked_before.get(key) or ask()
-        return cls(key, text, path)
+        if head == key and text:
+            return cls(key, text, path)
+        if key not in _asked_before:
+            text = ask()
+            if not still():
+                return cls("", text, path)
+            _asked_before[key] = text
+        return cls(key, _asked_before[key], path)
 
     def keep(self) -> None:
         """In `.hsm`, for the next run."""
+        if not self.key:
+            return
         files.hide_folder(self.path.parent.parent)
         files.write_own(self.path, f"{self.key}\n{self.text}")
 
@@ -52,6 +62,10 @@ class Reading:
     files: tuple[Path, ...]
     environ: Mapping[str, str]
     said: Cached
+
+    def still(self) -> bool:
+        """Whether all that compose has read is as it was."""
+        return self.said.key == _key_now(self.files, self.environ)
 
     @property
     def root(self) -> Path:
@@ -68,8 +82,20 @@ def read_base(folder: Path, state: Path, base_files: tuple[Path, ...], environ: 
     """The base of a stack whose hsm.yaml is in `folder`."""
     root = base_files[0].parent
     key, cache = compose.base_key(base_files, root, environ), state / "base.json"
-    said = Cached.read(cache, key, lambda: compose.read_base(base_files, root, environ))
+
+    def still() -> bool:
+        return key == _key_now(base_files, environ)
+
+    said = Cached.read(cache, key, lambda: compose.read_base(base_files, root, environ), still)
     return Reading(_base(said.text, posixpath.relpath(root, folder)), base_files, environ, said)
+
+
+def _key_now(base_files: tuple[Path, ...], environ: Mapping[str, str]) -> str | None:
+    """None in the midst of an edit, where the files say nothing that makes sense."""
+    try:
+        return compose.base_key(base_files, base_files[0].parent, environ)
+    except HsmError:
+        return None
 
 
 def _base(text: str, root: str) -> Base:
@@ -88,7 +114,7 @@ def image_values(images: frozenset[str], reading: Reading) -> tuple[dict[str, st
     values = [(name, reading.environ.get(name)) for name in names]
     key = files.digest(repr((reading.said.key, templates, values)).encode("utf-8", "surrogateescape"))
     cache = reading.said.path.with_name("references.json")
-    said = Cached.read(cache, key, lambda: msgspec.json.encode(_asked(templates, reading)).decode())
+    said = Cached.read(cache, key, lambda: msgspec.json.encode(_asked(templates, reading)).decode(), reading.still)
     return {**plain, **msgspec.json.decode(said.text)}, said
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks import door, shortcut
+from hsm_tasks import door, reading, shortcut
 from hsm_tasks.core.errors import CommandFailed
 from hsm_tasks.effects import compose, git, process
 from tests.support import world
@@ -171,6 +171,7 @@ def _around(root: Path, environ: Mapping[str, str], log: Path) -> Iterator[None]
     os.environ |= {**docker_settings(root.parent / "docker"), "DOCKER_HOST": NO_ENGINE, "HOME": str(home)}
     os.environ |= {"HSM_RUN_LOG": str(log), **environ}
     os.chdir(root)
+    reading._asked_before.clear()  # it lives as long as a process of hsm's, which is one command line
     try:
         yield
     finally:

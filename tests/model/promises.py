@@ -83,7 +83,9 @@ class Promises:
     def _results(self, root: Path | None = None) -> dict[str, str]:
         root = root or self.root
         paths = [*(root / STATE / "fragments").glob("*.yml"), root / OVERRIDE, root / SHOP / "hsm.lock"]
-        return {path.relative_to(root).as_posix(): path.read_text() for path in paths if path.exists()}
+        found = {path.relative_to(root).as_posix(): path.read_text() for path in paths if path.exists()}
+        base = self._text(f"{STATE}/base.json", root)  # what compose said of the base is believed as long as its key
+        return found | {"base.json": (base or "").partition("\n")[2]}
 
     def _expect(self, fine: bool, what: str, run: Run) -> None:
         if not fine:
@@ -102,8 +104,8 @@ class Promises:
         given = self.state.stack
         return repr(given["extra"] if given["extra"] or given["compose"] == 2 else None)
 
-    def _text(self, path: str) -> str | None:
-        file = self.root / path
+    def _text(self, path: str, root: Path | None = None) -> str | None:
+        file = (root or self.root) / path
         return file.read_text(errors="replace") if file.exists() else None
 
     def _may_fail(self) -> bool:

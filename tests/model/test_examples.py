@@ -7,6 +7,13 @@ import pytest
 from tests.model.conftest import Tell
 from tests.model.edits import Become, During, Kill, Op, Revert, Set, Switch, Sync, Tamper
 
+FIRST = [*((slot, 0) for slot in (0, 1, 2, 3, 4, 6, 7, 8, 9)), (5, 2), (10, 9)]
+def edited(moment: int) -> list[Op]:
+    """An image that is another one for a moment, in a base of which nothing is known yet."""
+    return [Set(1, "label", 1), Set(1, "env", moment), During(moment, Set(0, "image", 1)), Set(0, "image", 0)]
+
+
+GROUPS: list[Op] = [Set(-1, "db", 1), Set(-1, "queue", 1)]
 BROKEN: dict[str, tuple[int, list[Op]]] = {
     "an option and a service share an image, so their pins said different things": (5, [Set(-1, "db", 1)]),
     "local.lock is no text any more: every sync ended with exit 3": (2, [Sync(), Tamper("garbage", "local.lock")]),
@@ -31,11 +38,11 @@ BROKEN: dict[str, tuple[int, list[Op]]] = {
     ),
     "the oracle: whether the chosen option has a healthcheck changes who waits for it": (
         11,
-        [Become(5, 2), Become(10, 9), Set(-1, "queue", 1), Sync(), Set(5, "named", 0), Sync()],
+        [*(Become(slot, kind) for slot, kind in FIRST), *GROUPS, Sync(), Set(5, "named", 0), Sync()],
     ),
-    "the memo: it kept an answer about files that were edited while it asked": (
-        3,
-        [Become(0, 0), Sync(), *(During(moment, Set(1, "env", moment)) for moment in range(1, 60, 7)), Sync(True)],
+    "the base was edited while compose read it, and then put back: what it had read was believed": (
+        2,
+        [Sync(), *(op for moment in (17, 18, 19) for op in (*edited(moment), Sync(True)))],
     ),
     "plan: whoever looked at the state after a kill brought its files in order": (
         4,
