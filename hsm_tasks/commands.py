@@ -17,7 +17,7 @@ from hsm_tasks.core.plan import Clone, Resolve, missing_entries
 from hsm_tasks.effects import compose, docker, files, guard, process
 from hsm_tasks.scene import Opened, read_texts, stacks_of
 from hsm_tasks.workspace import LOCAL
-from hsm_tasks.world import World, hide_generated, left_pin
+from hsm_tasks.world import World, hide_generated, left_commit, left_pin
 
 
 def active(chosen: Chosen) -> tuple[str, ...]:
@@ -44,8 +44,11 @@ def clone_reason(step: Clone, world: World) -> str | None:
         return "frozen: the checkout must be at the locked commit"
     if step.move:
         return "update"
-    if step.own or step.ask:
+    if step.own:
         return None
+    if step.ask:
+        known = step.locked or left_commit(world.path(step.output))
+        return None if known else f"no server had {step.repository.key}"
     return None if (world.path(step.directory) / ".git").exists() else f"{step.directory} is not there"
 
 

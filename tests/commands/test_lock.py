@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.commands.bench import SOURCES, Servers, Workspace
 from tests.commands.conftest import Make
 from tests.support import gitserver
@@ -95,6 +97,20 @@ def test_a_branch_is_cloned_at_its_locked_commit(make: Make, servers: Servers) -
     checkout = next((there.root / "repos").iterdir())
     assert gitserver.git(checkout, "branch", "--show-current") == "main"
     assert there.lock == here.lock
+
+
+def test_a_commit_that_no_server_told_is_asked_for_again(make: Make, servers: Servers) -> None:
+    here, first = moving(make, servers, **{"hsm.local.yaml": "services: {api: {mode: prod}}\n"})
+    name = re.search(r"/(moving\d+)\.git", here.read("hsm.yaml"))
+    assert name
+    there = next(path for path in servers.git.root.iterdir() if path.name.startswith(name[1]))
+    aside = there.rename(there.with_name("aside"))
+    here.run("sync")
+    assert not here.entries["repositories"]
+    aside.rename(there)
+    assert {"lock"} < here.ran("sync")
+    assert repository(here) == first
+    assert not here.ran("sync")
 
 
 def test_update_moves_entries_and_clean_checkouts(make: Make, servers: Servers) -> None:
