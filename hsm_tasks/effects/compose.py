@@ -55,6 +55,7 @@ __all__ = [
 
 OLDEST = (2, 29, 7)  # older ones read !override and `service: !reset null` otherwise, or not at all
 PARALLEL = "16"  # containers that compose handles at a time; it has no bound of its own
+_BASE = "compose can not read the base of the stack"
 _TIMEOUT = 120.0  # seconds for a question that needs no engine: compose never takes long, but never is a long time
 _INSTALL = "install the compose plugin of docker: https://docs.docker.com/compose/install/"
 _AS_WRITTEN = ("config", "--no-interpolate", "--no-path-resolution", "--no-normalize", "--format", "json")
@@ -123,15 +124,24 @@ def read_base(files: Sequence[Path], folder: Path, env: Env = None) -> str:
     `name` is the project name that compose takes (COMPOSE_PROJECT_NAME, the files, the folder), with its variables
     filled in. A dependency on a service that is not there is let through.
     """
-    version()
-    sources(files)  # it explains why a file can not be followed; compose says only that there is none
-    explain = "compose can not read the base of the stack"
-    argv = ("docker", "compose", *_options(files, folder), *_AS_WRITTEN)
-    done = process.run(*argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=explain)
-    base = json.loads(done.out)
-    written = {"name": base["name"]} if base.get("name") else {}
-    base["name"] = filled_in({**written, "services": {}}, files[0].parent, env, explain)["name"]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor() as pool:  # compose takes long to start: three at a time take as long as one
+        compatible = pool.submit(version)
+        usual = pool.submit(_project_name, {}, files[0].parent, env)
+        sources(files)  # it explains why a file can not be followed; compose says only that there is none
+        argv = ("docker", "compose", *_options(files, folder), *_AS_WRITTEN)
+        read = pool.submit(process.run, *argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=_BASE)
+        compatible.result()
+        base = json.loads(read.result().out)
+        written = base.get("name")
+        base["name"] = _project_name({"name": written}, files[0].parent, env) if written else usual.result()
     return json.dumps(base, ensure_ascii=False, separators=(",", ":"))
+
+
+def _project_name(written: Mapping[str, str], folder: Path, env: Env) -> str:
+    """The name that compose takes for a project in `folder`."""
+    return str(filled_in({**written, "services": {}}, folder, env, _BASE)["name"])
 
 
 def base_key(files: Sequence[Path], folder: Path, env: Env = None, known: Sequence[Path] | None = None) -> str:

@@ -110,9 +110,10 @@ def _clone_into(directory: Path, server: Server, ref: str, commit: str | None) -
     done = server.call(*arguments)
     if done.code:
         raise refusal(arguments, done, f"can not clone {scrub(server.url)}")
-    first = gitrefs.symbolic(directory, "HEAD")
-    place = gitrefs.known(directory, ref) or gitrefs.newest(directory, server, ref)
-    if commit is not None:
+    first, place = gitrefs.just_cloned(directory, ref)
+    first = first or gitrefs.symbolic(directory, "HEAD")
+    place = place or gitrefs.known(directory, ref) or gitrefs.newest(directory, server, ref)
+    if commit is not None and commit != place.commit:
         place = Place(place.branch, gitrefs.locked_commit(directory, server, ref, commit))
     target = ("-B", place.branch) if place.branch else ("--detach",)
     _do(directory, "checkout", "--quiet", "--progress", *target, place.commit, progress=server.progress)

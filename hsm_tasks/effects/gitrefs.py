@@ -164,6 +164,20 @@ def known(directory: Path, ref: str) -> Place | None:
     return Place(None, commit) if commit else None
 
 
+def just_cloned(directory: Path, ref: str) -> tuple[str | None, Place | None]:
+    """(the branch that HEAD names, where a branch of the server is), from the files of a clone that git has just made:
+    there all refs of the server are packed. What these files do not say is None; then git is to be asked."""
+    try:
+        head = (directory / ".git" / "HEAD").read_text(encoding="utf-8")
+        packed = (directory / ".git" / "packed-refs").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None, None
+    branch = ref.removeprefix("refs/heads/")
+    found = re.search(rf"^([0-9a-f]{{40,64}}) refs/remotes/origin/{re.escape(branch)}$", packed, re.MULTILINE)
+    first = re.fullmatch(r"ref: refs/heads/(\S+)\n", head)
+    return first[1] if first else None, Place(branch, found[1]) if found and ref != "HEAD" else None
+
+
 def commit_of(directory: Path, name: str = "HEAD") -> str | None:
     """The full commit that a name means in this checkout."""
     done = ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", at=directory)
