@@ -69,9 +69,12 @@ def _contexts(form: Form) -> dict[str, str]:
     """name → image, of what the service is built with."""
     if form.mode in ("off", "prod"):
         return {}
+    builds = [keys["build"] for keys in form.pieces if keys.get("build")]
+    if not builds:  # most services are not built, and this is asked of each of them in each of its modes
+        return {}
     build: Any = {}
-    for keys in form.pieces:
-        build = append(build, keys.get("build"), "build")
+    for keys in builds:
+        build = append(build, keys, "build")
     places = as_map(build.get("additional_contexts")) if isinstance(build, Mapping) else {}
     texts = {name: str(place) for name, place in places.items()}
     return {name: text.removeprefix(CONTEXT) for name, text in texts.items() if text.startswith(CONTEXT)}

@@ -7,7 +7,7 @@ must not depend on the machine that writes it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -118,19 +118,22 @@ def _clone(scene: Scene, name: str, repository: Repository, *, ask: bool = False
     )
 
 
-def resolves(scene: Scene) -> Iterator[Resolve]:
-    """A question for each image that runs here, and for those that only hsm.lock wants to know."""
+def resolves(scene: Scene, named: Sequence[Form] | None = None) -> Iterator[Resolve]:
+    """A question for each image that runs here, and for those that only hsm.lock wants to know.
+
+    `named`: the images that the committed files name at all, where they have been looked for already.
+    """
+    named = tuple(named_images(scene.committed, scene.base)) if named is None else named
     here, moved = _image_needs(scene.chosen, scene.images), _moved(scene)
     known = {_key(form, scene) for form in here.values()}
     # an entry of hsm.lock says the same, whichever of the services that share an image asks for it
-    options = {_key(form, scene) for form in named_images(scene.committed, scene.base) if form.option}
+    options = {_key(form, scene) for form in named if form.option}
     for name, form in sorted(here.items()):
         key = _key(form, scene)
         yield _resolve(scene, name, form, config=form.option or key in options, move=key in moved)
     others = [form for _, form in sorted(_image_needs(scene.committed_choice, scene.images).items())]
     # an update moves the entries of the lock that no step of today needs, too
-    named = (form for form in named_images(scene.committed, scene.base) if _key(form, scene) in moved)
-    others += [form for form in named if _key(form, scene) in scene.lock.images]
+    others += [form for form in named if _key(form, scene) in moved and _key(form, scene) in scene.lock.images]
     for form in others:
         key = _key(form, scene)
         if key not in known:
@@ -186,10 +189,14 @@ def _resolve(scene: Scene, name: str, form: Form, *, config: bool, move: bool) -
     )
 
 
-def lock(scene: Scene, cloned: tuple[Clone, ...], resolved: tuple[Resolve, ...]) -> Lock:
+def lock(
+    scene: Scene, cloned: tuple[Clone, ...], resolved: tuple[Resolve, ...], images: Sequence[Form] | None = None
+) -> Lock:
+    """`images`: as `named` of `resolves`."""
+    images = tuple(named_images(scene.committed, scene.base)) if images is None else images
     committed = {_key(form, scene) for form in _image_needs(scene.committed_choice, scene.images).values()}
     committed |= {repository.key for _, repository in _repository_needs(scene.committed_choice).values()}
-    named = {_key(form, scene) for form in named_images(scene.committed, scene.base)}
+    named = {_key(form, scene) for form in images}
     named |= {service.repository.key for service in scene.committed.services.values() if service.repository}
     kept = {*scene.lock.images, *scene.lock.repositories} & named
     return Lock(

@@ -42,7 +42,8 @@ __all__ = [
 
 def plan(scene: Scene) -> Plan:
     """The steps of a stack. A function of its arguments alone."""
-    cloned, resolved = tuple(clones(scene)), tuple(resolves(scene))
+    named = tuple(named_images(scene.committed, scene.base))
+    cloned, resolved = tuple(clones(scene)), tuple(resolves(scene, named))
     drafts = {name: _draft(form, scene) for name, form in scene.chosen.forms.items()}
     renders = tuple(_render(form, drafts[name], scene) for name, form in sorted(scene.chosen.forms.items()))
     declared = {name for draft in drafts.values() for name in named_volumes(draft)} - set(scene.base.volumes)
@@ -59,8 +60,9 @@ def plan(scene: Scene) -> Plan:
         input=merge.output,
         output=scene.paths.beside("docker-compose.hsm.yml"),
     )
-    return Plan(clones=cloned, resolves=resolved, lock=lock(scene, cloned, resolved), renders=renders, merge=merge,
-                check=check, later=partial(_after_sync, scene, drafts, renders))
+    locked = lock(scene, cloned, resolved, named)
+    return Plan(clones=cloned, resolves=resolved, lock=locked, renders=renders, merge=merge, check=check,
+                later=partial(_after_sync, scene, drafts, renders))
 
 
 def _after_sync(
