@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Prepare = Callable[[], object]
+_OURS = {"PYTHONDONTWRITEBYTECODE"}  # with it every start compiles all of hsm anew, as no user's does
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def side_by_side(cases: Sequence[Case], rounds: int) -> dict[str, Times]:
 
 def run(case: Case) -> tuple[float, float, str]:
     """Seconds, seconds of the processor, and what it said on stderr; RuntimeError where it fails."""
-    environ = {**os.environ, **case.environ}
+    environ = {name: value for name, value in os.environ.items() if name not in _OURS} | dict(case.environ)
     read, write = os.pipe()
     begun = time.perf_counter()
     child = subprocess.Popen(case.command, cwd=case.folder, env=environ, stdin=subprocess.DEVNULL,
@@ -85,15 +86,47 @@ def table(title: str, found: Mapping[str, Times]) -> None:
     print()
 
 
-def ratio(found: Mapping[str, Times], ours: str, theirs: str, target: float) -> None:
-    """By the wall and by the processor: on a busy machine the second is the steadier one."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One target: what was reached by the wall (and by the processor, the steadier one on a busy machine)."""
+
+    what: str
+    reached: float
+    by_cpu: float | None
+    target: float | None
+
+    def __str__(self) -> str:
+        cpu = "" if self.by_cpu is None else f"{self.by_cpu:.3g}"
+        wanted = "" if self.target is None else f"{self.target:g}"
+        return f"| {self.what} | {self.reached:.3g} | {cpu} | {wanted} | {'' if self.kept else 'missed'} |"
+
+    @property
+    def kept(self) -> bool:
+        return self.target is None or self.reached <= self.target
+
+
+verdicts: list[Verdict] = []
+
+
+def ratio(found: Mapping[str, Times], ours: str, theirs: str, target: float | None) -> None:
     wall = found[ours].median / found[theirs].median
     cpu = found[ours].cpu_median / found[theirs].cpu_median
-    print(f"* {ours} / {theirs}: {wall:.2f} by the wall, {cpu:.2f} by cpu (target: at most {target:g})")
+    _judge(Verdict(f"{ours} / {theirs}", wall, cpu, target))
 
 
-def number(what: str, value: float, unit: str, target: float) -> None:
-    print(f"* {what}: {value:.3g} {unit} (target: at most {target:g} {unit})")
+def number(what: str, value: float, target: float | None, cpu: float | None = None) -> None:
+    _judge(Verdict(what, value, cpu, target))
+
+
+def _judge(verdict: Verdict) -> None:
+    verdicts.append(verdict)
+    print(verdict, flush=True)
+
+
+def summary() -> None:
+    """All targets of this run in one table."""
+    print("\n## Targets\n\n| | reached | by cpu | at most | |\n|---|---|---|---|---|")
+    print("\n".join(map(str, verdicts)))
 
 
 def machine() -> str:
