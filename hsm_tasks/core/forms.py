@@ -9,6 +9,7 @@ from typing import Literal
 from hsm_tasks.core.model import Frozen, Keys, Mode, Service, Tree
 
 NAMESPACES = ("network_mode", "ipc", "pid")
+_REFERRING = frozenset({"depends_on", "links", "volumes_from", "build", *NAMESPACES})
 
 
 class Form(Frozen, frozen=True, kw_only=True, dict=True):
@@ -46,6 +47,17 @@ class Form(Frozen, frozen=True, kw_only=True, dict=True):
         if self.mode != "dev" or self.service is None:
             return None
         return {} if self.service.dev.build is None and self.service.repository else self.service.dev.build
+
+    @cached_property
+    def refers(self) -> bool:
+        """Whether it has any key that may refer to somebody; most services have none."""
+        return not all(map(_REFERRING.isdisjoint, self.pieces))
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """Every name of a service that it refers to."""
+        speaking = self.pieces if self.refers else ()
+        return frozenset(name for keys in speaking for name in (*soft(keys), *(name for _, name in hard(keys))))
 
     @cached_property
     def pieces(self) -> tuple[Keys, ...]:
@@ -138,12 +150,7 @@ def hard(keys: Keys) -> Iterator[tuple[str, str]]:
             yield "build.additional_contexts", context.removeprefix("service:")
 
 
-def named(form: Form) -> frozenset[str]:
-    """Every name that the service refers to."""
-    return frozenset(name for keys in form.pieces for name in (*soft(keys), *(name for _, name in hard(keys))))
-
-
 def needs(form: Form, targets: Mapping[str, str | None]) -> tuple[str, ...]:
     """Who answers to the names that the service refers to, itself apart."""
-    found = {targets.get(name, name) for name in named(form)}
+    found = {targets.get(name, name) for name in form.named}
     return tuple(sorted(name for name in found if name is not None and name != form.name))

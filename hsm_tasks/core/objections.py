@@ -85,7 +85,7 @@ def _of_options(group: Group, known: frozenset[str], services: frozenset[str]) -
 
 
 def _of_hard_references(form: Form, options: Mapping[str, Group], chosen: Chosen) -> Iterator[Finding]:
-    for keys in form.pieces:
+    for keys in form.pieces if form.named else ():
         for key, name in hard(keys):
             if name not in chosen.targets:
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hsm_tasks.core.forms import NAMESPACES, Chosen, Form, as_map, named
+from hsm_tasks.core.forms import NAMESPACES, Chosen, Form, as_map
 from hsm_tasks.core.yamltext import Override, Reset
 
 KEYS = ("depends_on", "links", "volumes_from", *NAMESPACES)
@@ -31,12 +31,12 @@ class Condition:
 def draw(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[str, object]:
     """The keys with references, as they must be written over the base; those of a build are `contexts`."""
     below = form.base or {}
-    keys = _depends(form, section, chosen) | _lists(form, section, chosen)
+    keys = _depends(form, section, chosen) | _lists(form, section, chosen) if form.refers else {}
     for key in NAMESPACES:
         rewired = _namespace(section.get(key, below.get(key)), chosen)
         if rewired != below.get(key):
             keys[key] = rewired
-    labels = _labels(form, chosen)
+    labels = _labels(form, chosen) if form.named else {}
     if labels:
         keys["labels"] = as_map(section.get("labels")) | labels
     return keys
@@ -178,5 +178,5 @@ def _namespace(value: object, chosen: Chosen) -> object:
 
 def _labels(form: Form, chosen: Chosen) -> dict[str, str]:
     """The groups that this service refers to, by alias or by any option, and what answers for them."""
-    answering = {chosen.stands_for(name) for name in named(form)} - {None, form.name}
+    answering = {chosen.stands_for(name) for name in form.named} - {None, form.name}
     return {f"hsm.group.{group}": option for group, option in sorted(chosen.groups.items()) if option in answering}
