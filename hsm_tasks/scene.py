@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -249,37 +250,44 @@ def schema() -> Schema:
 
 
 def _refuse_shared_names(workspace: Workspace, name: str, texts: Texts, stack: Stack) -> None:
-    """One folder below repos_dir can not hold two repositories, wherever in the workspace they are named."""
+    """One folder below repos_dir can not hold two repositories, wherever in the workspace they are named; and of two
+    stacks that are one project, each would remove the containers of the other."""
     mine = {s.repository.name: (s.name, s.repository) for s in stack.services.values() if s.repository}
     problems: list[Problem] = []
-    for other, checkout, key in _other_repositories(workspace, name) if mine else ():
-        service, repository = mine.get(checkout, (None, None))
-        folder = workspace.stacks[name]
-        if repository is None or service is None or repository.path or _absolute(repository.key, folder) == key:
-            continue
-        problems.append(load.problem(
-            texts.all,
-            ("services", service, "repo"),
-            f'the checkout "{checkout}" holds another repository in stack "{other}" ({key})',
-            f"set services.{service}.repo.name to a name of its own",
-        ))
+    for other, theirs in _others(workspace, name) if mine or stack.name else ():
+        if stack.name and theirs.name == stack.name:
+            message = f'"{stack.name}" is also the project of stack "{other}"'
+            problems.append(load.problem(texts.all, ("name",), message, "each stack needs a name of its own"))
+        for checkout, key in _repositories(theirs, workspace.stacks[other]):
+            service, repository = mine.get(checkout, (None, None))
+            folder = workspace.stacks[name]
+            if repository is None or service is None or repository.path or _absolute(repository.key, folder) == key:
+                continue
+            problems.append(load.problem(
+                texts.all,
+                ("services", service, "repo"),
+                f'the checkout "{checkout}" holds another repository in stack "{other}" ({key})',
+                f"set services.{service}.repo.name to a name of its own",
+            ))
     if problems:
         raise ConfigError(*problems)
 
 
-def _other_repositories(workspace: Workspace, name: str) -> Iterator[tuple[str, str, str]]:
-    """(stack, checkout, url and ref) of every repository of the other stacks; a broken stack has none."""
+def _others(workspace: Workspace, name: str) -> Iterator[tuple[str, Stack]]:
+    """The other stacks, but those that are broken."""
     for other in workspace.stacks:
         if other == name:
             continue
-        try:
-            stack, _ = stacks_of(read_texts(workspace, other))
-        except HsmError:
-            continue
-        for service in stack.services.values():
-            repository = service.repository
-            if repository and repository.path is None:
-                yield other, repository.name, _absolute(repository.key, workspace.stacks[other])
+        with contextlib.suppress(HsmError):
+            yield other, stacks_of(read_texts(workspace, other))[0]
+
+
+def _repositories(stack: Stack, folder: str) -> Iterator[tuple[str, str]]:
+    """(checkout, url and ref) of every repository of a stack."""
+    for service in stack.services.values():
+        repository = service.repository
+        if repository and repository.path is None:
+            yield repository.name, _absolute(repository.key, folder)
 
 
 def _absolute(key: str, folder: str) -> str:

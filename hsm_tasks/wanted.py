@@ -75,10 +75,10 @@ def key(opened: Opened) -> str | None:
 
 
 def recipe(build: Mapping[str, Any]) -> Recipe:
-    """Of a build section as compose fills it in: paths absolute, values in place."""
-    context = str(build.get("context", "."))
+    """Of a build section as compose fills it in: paths absolute, values in place, each $ of a value written $$."""
+    context = _place(build.get("context", "."))
     local = context.startswith("/")
-    contexts = {name: str(place) for name, place in as_map(build.get("additional_contexts")).items()}
+    contexts = {name: _place(place) for name, place in as_map(build.get("additional_contexts")).items()}
     named = {name: place for name, place in contexts.items() if not place.startswith(("/", "service:"))}
     aside = ("context", "dockerfile", "additional_contexts")
     parts = {name: _digest(value) for name, value in build.items() if name not in aside}
@@ -87,11 +87,15 @@ def recipe(build: Mapping[str, Any]) -> Recipe:
     inline = "dockerfile_inline" in build
     return Recipe(
         context=context if local else None,
-        dockerfile=None if inline else str(build.get("dockerfile") or "Dockerfile"),
+        dockerfile=None if inline else _place(build.get("dockerfile") or "Dockerfile"),
         contexts={name: place for name, place in contexts.items() if place.startswith("/")},
         services=tuple(sorted(p.removeprefix("service:") for p in contexts.values() if p.startswith("service:"))),
         parts=parts,
     )
+
+
+def _place(written: object) -> str:
+    return str(written).replace("$$", "$")
 
 
 def _remembered(world: World) -> Mapping[str, Wanted]:

@@ -130,6 +130,18 @@ def test_a_context_with_a_variable_in_its_path(live: Make) -> None:
     assert not ran(here)
 
 
+def test_a_workspace_with_odd_characters_in_its_path(live: Make) -> None:
+    here = workspace(live, PLAIN.replace("./src", "{context: ./src, dockerfile: 'D$$x'}"), src__D_DOLLAR_x=DOCKERFILE)
+    (here.stack / "src/D_DOLLAR_x").rename(here.stack / "src/D$x")
+    odd = here.root.with_name("odd $HOME: 'x")
+    here.root.rename(odd)
+    here.root, here.stack = odd, odd / "stacks/shop"
+    assert ran(here)
+    assert not ran(here)
+    here.write("src/a", "other\n")
+    assert ran(here)
+
+
 def test_an_edit_during_a_build_is_built_the_next_time(live: Make) -> None:
     base = """\
 services:

@@ -102,6 +102,15 @@ def test_one_checkout_for_two_repositories_is_a_mistake_anywhere_in_the_workspac
     assert not (here.root / "repos").exists()
 
 
+def test_one_project_for_two_stacks_is_a_mistake(make: Make) -> None:
+    here = make()
+    other = add_stack(here, "other", SMALL)
+    (other / "hsm.yaml").write_text(here.read("hsm.yaml"))
+    for name, rival in (("shop", "other"), ("other", "shop")):
+        said = here.run("sync", f"stack={name}", code=3).err
+        assert f'stacks/{name}/hsm.yaml:1:7: name: "{here.project}" is also the project of stack "{rival}"' in said
+
+
 def test_include_shares_definitions_and_mistakes_are_told_at_their_own_place(make: Make) -> None:
     here = make()
     common = here.write("../common.yaml", 'services:\n  page:\n    prod: {image: "@REG@/web:1.0"}\n')
