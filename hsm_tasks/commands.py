@@ -22,8 +22,7 @@ from hsm_tasks.world import World, hide_generated, left_commit, left_pin
 
 def active(chosen: Chosen) -> tuple[str, ...]:
     """The services that plain `up` starts: those without a profile that waits to be named."""
-    forms = chosen.forms.values()
-    return tuple(form.name for form in forms if form.mode != "off" and (form.active or not form.profiles))
+    return tuple(form.name for form in chosen.forms.values() if chosen.starts(form))
 
 
 def clean(paths: list[str], *, dryrun: bool = False) -> Iterator[str]:

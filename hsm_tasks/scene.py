@@ -161,6 +161,7 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
     if wish.local:
         texts, stack = _with_local(texts, wish.local(texts, stack, base), workspace.stacks[name])
     chosen = _chosen(stack, base, texts.sources if wish.local else texts.all)
+    chosen = msgspec.structs.replace(chosen, enabled=compose.profiles(base_files[0].parent, environ))
     names = wish.move if not wish.everything else frozenset(chosen.forms)
     committed_choice = chosen if committed is stack else choose.choose(committed, base)[0]
     images, said_of_images = _image_values((stack, committed), reading)

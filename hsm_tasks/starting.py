@@ -224,7 +224,8 @@ def _learn(world: World, names: Iterable[str], there: Mapping[str, Wanted], foun
     """Compose has just judged these services: their containers are what it makes of them."""
     containers = _by_service(found)
     made = {name: one for name, one in _load(world).items() if name in there}
-    usual = active(world.opened.scene.chosen)
+    chosen = world.opened.scene.chosen
+    usual = active(msgspec.structs.replace(chosen, enabled=frozenset()))  # who that starts compose leaves running later
     for name in names:
         labels = {container.config_hash for container in containers.get(name, ())}
         if name in there and len(labels) == 1:

@@ -92,13 +92,19 @@ class Chosen(Frozen, frozen=True, kw_only=True):
     """What runs. `targets` maps a name that is no running service to the one that answers for it, or None: nobody.
 
     `groups` maps each 1-of-N group, by its alias or else its name, to the chosen option. `oneshots` are services whose
-    exit 0 is right.
+    exit 0 is right. `enabled` are the profiles that COMPOSE_PROFILES asks for; they only count for what `up` starts.
     """
 
     forms: Mapping[str, Form]
     targets: Mapping[str, str | None]
     groups: Mapping[str, str]
     oneshots: frozenset[str]
+    enabled: frozenset[str] = frozenset()
+
+    def starts(self, form: Form) -> bool:
+        """Whether a plain `up` starts it."""
+        asked = "*" in self.enabled or not self.enabled.isdisjoint(form.profiles)
+        return form.mode != "off" and (form.active or not form.profiles or asked)
 
     def stands_for(self, name: str) -> str | None:
         """The running service that answers to a service's name or to an alias."""

@@ -20,7 +20,16 @@ from typing import Any
 
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.effects import process
-from hsm_tasks.effects.composefiles import base_files, candidates, clean, content, env_files, sources, surroundings
+from hsm_tasks.effects.composefiles import (
+    base_files,
+    candidates,
+    clean,
+    content,
+    env_files,
+    profiles,
+    sources,
+    surroundings,
+)
 from hsm_tasks.effects.process import Done
 
 __all__ = [
@@ -42,6 +51,7 @@ __all__ = [
     "interpolate",
     "logs",
     "passthrough",
+    "profiles",
     "read_base",
     "remove",
     "restart",

@@ -97,16 +97,27 @@ def clean(path: Path) -> Path:
     return Path(os.path.normpath(path))
 
 
+def profiles(folder: Path, env: Mapping[str, str] | None = None) -> frozenset[str]:
+    """What COMPOSE_PROFILES says, when compose runs in `folder`."""
+    named = _variables(folder, env).get("COMPOSE_PROFILES", "").split(",")
+    return frozenset(name.strip() for name in named if name.strip())
+
+
 def _named_by_environment(folder: Path, env: Mapping[str, str] | None) -> list[Path]:
-    around = surroundings(env)
-    variables = dict[str, str]()
-    for file in reversed(env_files(folder, env)):
-        variables = {**_assignments(content(file) or b"", around), **variables}
-    known = {**variables, **{name: value for name, value in around.items() if value}}
+    known = _variables(folder, env)
     separator = known.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
     files = [clean(folder / name) for name in known.get("COMPOSE_FILE", "").split(separator) if name]
     _all_exist(files, "COMPOSE_FILE names it, in the environment or in .env")
     return files
+
+
+def _variables(folder: Path, env: Mapping[str, str] | None) -> dict[str, str]:
+    """Those of the environment, and of the env files below them."""
+    around = surroundings(env)
+    variables = dict[str, str]()
+    for file in reversed(env_files(folder, env)):
+        variables = {**_assignments(content(file) or b"", around), **variables}
+    return {**variables, **{name: value for name, value in around.items() if value}}
 
 
 def _assignments(data: bytes, around: Mapping[str, str]) -> dict[str, str]:

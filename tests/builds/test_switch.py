@@ -63,6 +63,25 @@ def test_profiles_that_are_selected_and_deselected(live: Make) -> None:
     assert "toolbox" in here.containers(), "what was started by name stays"
 
 
+def test_a_profile_that_compose_is_asked_for_behaves_as_compose_has_it(live: Make) -> None:
+    here = live("hsm")
+    here.edit("docker-compose.yml", "profiles: [debug]", "profiles: [own]")
+    here.edit("hsm.yaml", "  tools:\n    strategy: M-of-N\n    profiles: [debug]\n    selection: []\n", "")
+    here.run("up")
+    assert "toolbox" not in here.containers()
+    here.run("up", COMPOSE_PROFILES="own")
+    assert "toolbox" in here.containers()
+    here.run("stop:toolbox")
+    here.write(".env", "COMPOSE_PROFILES=other,own\n")
+    here.run("up")
+    assert "toolbox" in here.containers()
+    starts = {row["name"]: row["starts"] for row in here.run("status", "--json").json()["services"]}
+    assert starts["toolbox"]
+    here.write(".env", "\n")
+    here.run("up")
+    assert "toolbox" in here.containers(), "compose leaves it running, too"
+
+
 SLOW = """\
 services:
   slow:
