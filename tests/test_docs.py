@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -81,6 +82,29 @@ def keys_of(model: type[msgspec.Struct]) -> Iterator[tuple[str, str]]:
 def test_every_key_of_hsm_yaml_is_explained(where: str, key: str) -> None:
     text = section(MANUAL, "hsm.local.yaml" if where.startswith("Local") else "hsm.yaml, key by key")
     assert re.search(rf"`(?:[\w*]+\.)*{key}(?:\.[\w*]+)*`", text), f"{where}: {key}"
+
+
+def used(described: Mapping[str, Any], tree: Any, parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(struct, key) of what stands in an example."""
+    if not isinstance(tree, Mapping):
+        return
+    for one in described.get("anyOf", ()):
+        yield from used(one, tree, parts)
+    if isinstance(each := described.get("additionalProperties"), Mapping):
+        for below in tree.values():
+            yield from used(each, below, parts)
+    name = described.get("$ref", "").rpartition("/")[2]
+    for key, below in parts[name]["properties"].items() if name else ():
+        if key in tree:
+            yield name, key
+            yield from used(below, tree[key], parts)
+
+
+@pytest.mark.parametrize(("model", "name"), [(StackFile, "hsm.yaml"), (LocalFile, "hsm.local.yaml")])
+def test_every_key_has_an_example(model: type[msgspec.Struct], name: str) -> None:
+    (top,), parts = msgspec.json.schema_components([model])
+    shown = {pair for text in examples(name) for pair in used(top, parse(text, name), parts)}
+    assert set(keys_of(model)) - shown == set()
 
 
 @pytest.mark.parametrize("key", [field.name for field in msgspec.structs.fields(Settings)])
