@@ -94,7 +94,8 @@ def console() -> NoReturn:
 def main(argv: Sequence[str]) -> int:
     """Runs a command line in the current folder; the exit code is doit's: 0 done, 1 failed, 2 a bug, 3 a mistake."""
     try:
-        return _main(list(argv))
+        with commands.ends_politely():
+            return _main(list(argv))
     except HsmError as error:
         report.say(report.explain(error))
         return report.exit_code(error)

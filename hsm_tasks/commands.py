@@ -106,6 +106,11 @@ def holding(folder: Path, command: str, say: Callable[[str], None]) -> AbstractC
     return guard.held(folder, command, say)
 
 
+def ends_politely() -> AbstractContextManager[None]:
+    """While a command line runs: SIGTERM and SIGHUP end it as ctrl-C does."""
+    return process.all_as_ctrl_c()
+
+
 interrupted = threading.Event()
 
 

@@ -55,19 +55,49 @@ def put(path: Path, data: bytes) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, new = beside(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        os.chmod(beside, mode)  # noqa: PTH101 - a name from mkstemp, not a Path
-        os.replace(beside, path)  # noqa: PTH105
+        new.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        new.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(beside)  # noqa: PTH108
+            new.unlink()
         raise
+
+
+def beside(path: Path) -> tuple[int, Path]:
+    """An open file beside a path, to be moved there when it is whole. What killed runs left of the same is removed."""
+    with contextlib.suppress(OSError):
+        for left in remains(path):
+            left.unlink()
+    prefix = f".{path.name}.{os.getpid()}-"
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
+    return handle, Path(name)
+
+
+def remains(path: Path) -> list[Path]:
+    """What was being made to be moved to a path when its maker was killed: the name says which process that was."""
+    start = f".{path.name}."
+    with os.scandir(path.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(".tmp")]
+    makers = {name: name[len(start) :].partition("-") for name in names}
+    dead = [name for name, (pid, dash, _) in makers.items() if dash and pid.isdigit() and not lives(pid)]
+    return [path.with_name(name) for name in dead]
+
+
+def lives(pid: str) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _umask() -> int:

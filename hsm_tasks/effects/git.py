@@ -7,7 +7,6 @@ below refs/hsm/ when git has no place for it.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from hsm_tasks.core.errors import GitError
-from hsm_tasks.effects import gitrefs
+from hsm_tasks.effects import files, gitrefs
 from hsm_tasks.effects.gitcall import Progress, ask, environment, quiet, refusal, scrub, talk
 from hsm_tasks.effects.gitlocal import (
     OLDEST,
@@ -264,24 +263,12 @@ def _update_submodules(directory: Path, server: Server) -> None:
 
 
 def _remove_dead(directory: Path) -> None:
-    """Remove what clones of killed runs left beside the checkout; the name says which process made it."""
-    for left in directory.parent.glob(f".{glob.escape(directory.name)}.*-*.tmp"):
-        pid = left.name[len(directory.name) + 2 :].partition("-")[0]
-        if pid.isdigit() and not _lives(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
+    """Remove what clones of killed runs left beside the checkout."""
+    for left in files.remains(directory):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def dead_clones(folder: Path) -> list[Path]:
     """What clones of killed runs left among the checkouts."""
     found = ((path, re.fullmatch(r"\..+\.(\d+)-[^.]*\.tmp", path.name)) for path in folder.glob(".*.tmp"))
-    return sorted(path for path, match in found if match and not _lives(int(match[1])))
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
+    return sorted(path for path, match in found if match and not files.lives(match[1]))

@@ -9,7 +9,6 @@ import os
 import shutil
 import stat
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -103,9 +102,8 @@ def _put(place: Path, one: Entry) -> None:
         return
     if place.is_dir() and not place.is_symlink():
         raise HsmError(f"{place} is in the way: it is a folder", "move it away, then run it again")
-    handle, beside = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
+    handle, new = files.beside(place)
     os.close(handle)
-    new = Path(beside)
     try:
         _fill(new, one)
         if not one.link and place.is_file() and not place.is_symlink() and filecmp.cmp(new, place, shallow=False):
@@ -140,19 +138,18 @@ def _take_away(top: Path, place: Path) -> None:
 
 def tar(path: Path, entries: Sequence[Entry], name: str) -> str:
     """Writes the entries below the folder `name` to a tar, without times and owners; returns its SHA-256."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, new = files.beside(path)
     try:
         with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as out:
             for one in sorted(entries, key=lambda entry: entry.path):
                 _add(out, one, f"{name}/{one.path}")
-        new = Path(beside)
         new.chmod(0o644)
         new.replace(path)
         return entry(path.name, path).digest()
     except OSError as error:
         raise HsmError(f"{path} can not be written: {error.strerror}") from error
     finally:
-        Path(beside).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
 def _add(out: tarfile.TarFile, one: Entry, name: str) -> None:

@@ -26,6 +26,7 @@ _INSTALL = {
     "docker": "install docker with its compose plugin, and put it on the PATH",
     "git": "install git, and put it on the PATH",
 }
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _live: set[int] = set()
 _lock = threading.RLock()  # interrupt() may be called by a signal handler, in the very thread that holds the lock
 
@@ -215,18 +216,38 @@ def _child(
 
 
 def hold_interrupts() -> Callable[[], None]:
-    """Hold back ctrl-C until the answer is called: a KeyboardInterrupt in Popen would leave a child nobody knows."""
+    """Hold back ctrl-C and its like until the answer is called: raised in Popen, they leave a child nobody knows."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
     caught: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    before = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in INTERRUPTS}
 
     def release_interrupts() -> None:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if caught:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.Signals(caught[0]))
 
     return release_interrupts
+
+
+@contextlib.contextmanager
+def all_as_ctrl_c() -> Iterator[None]:
+    """A polite request to end, or a terminal that goes away, is as ctrl-C is: steps clean up, children are ended.
+
+    What the caller has set (`nohup`) stays.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [number for number in INTERRUPTS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

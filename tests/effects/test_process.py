@@ -243,3 +243,23 @@ except KeyboardInterrupt:
         ours.send_signal(signal.SIGINT)
         assert ours.communicate()[0] == "interrupted\n"
     wait_until(lambda: not runs(int((tmp_path / "pid").read_text())))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_as_ctrl_c_is_while_asked_for(tmp_path: Path, number: signal.Signals) -> None:
+    script = f"import os; os.kill(os.getppid(), {int(number)}); import time; time.sleep(100)"
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), process.all_as_ctrl_c():
+        process.run(sys.executable, "-c", script, cwd=tmp_path)
+    assert signal.getsignal(number) is before
+
+
+def test_what_nohup_has_set_stays() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with process.all_as_ctrl_c():
+            signal.raise_signal(signal.SIGHUP)
+            process.hold_interrupts()()
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

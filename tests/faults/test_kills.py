@@ -1,0 +1,59 @@
+"""SIGKILL, SIGTERM and SIGINT at random moments of every command that writes: the next run finishes the work."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.kills import SIGNALS, Stage
+from tests.model.run import scratch
+from tests.support import world
+from tests.support.registry import RegistryServer
+
+COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("new", ("sync",)),
+    ("synced", ("update",)),
+    ("synced", ("dev:api", "use:my")),
+    ("dev", ("prod:api",)),
+    ("dev", ("update:worker",)),
+    ("synced", ("bundle", "--prod", "--tar")),
+)
+EACH = 30 if os.environ.get("HSM_LONG") else 3
+"""How often each signal falls into each of them."""
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with scratch() as folder, RegistryServer() as registry:
+        name = f"hsmkill{os.getpid()}"
+        made = Stage(folder, registry, {"HSM_TEST_MARK": name, "HSM_SNAPSHOT": "off"}, name, random.Random())
+        made.fill()
+        yield made
+
+
+@pytest.mark.parametrize(("state", "words"), COMMANDS, ids=lambda value: " ".join(value) if value[1:] else "")
+def test_after_any_signal_the_next_run_finishes_the_work(stage: Stage, state: str, words: tuple[str, ...]) -> None:
+    for number in SIGNALS:
+        for _ in range(EACH):
+            stage.strike(state, words, number)
+
+
+@pytest.mark.docker
+def test_after_any_signal_the_next_build_builds(stage: Stage) -> None:
+    if not world.engine_ready():
+        pytest.skip("no engine answers")
+    settings = world.docker_settings(stage.folder / "docker")
+    stage.environ["DOCKER_HOST"] = settings.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    try:
+        for number in SIGNALS * (EACH // 3):
+            stage.strike("dev", ("build",), number)
+    finally:
+        del stage.environ["DOCKER_HOST"]
+        pattern = f"reference={stage.project}-*"
+        ask = ["docker", "images", "-q", "--filter", pattern]
+        listed = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(["docker", "image", "rm", "--force", *listed], capture_output=True, check=False)
