@@ -209,9 +209,10 @@ def _stacks(here: Workspace, line: Line) -> int:
 
 
 def _wants_json(line: Line) -> bool:
-    unknown = [arg for arg in line.rest if arg != "--json"]
+    known = ("--json", *(("--stats",) if line.first.head == "status" else ()))
+    unknown = [arg for arg in line.rest if arg not in known]
     if unknown:
-        raise mistake(f'{line.first.head} does not know "{unknown[0]}"', "it takes --json")
+        raise mistake(f'{line.first.head} does not know "{unknown[0]}"', f"it takes {', '.join(known)}")
     return "--json" in line.rest
 
 
@@ -243,8 +244,9 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
     if line.command != "run":
         return _run_doit(opened, line)
     if head == "status":
-        gathered = status.status(opened)
-        print(json.dumps(gathered, indent=2) if _wants_json(line) else tables.status(gathered))
+        as_json = _wants_json(line)
+        gathered = status.status(opened, stats="--stats" in line.rest)
+        print(json.dumps(gathered, indent=2) if as_json else tables.status(gathered))
         return 0
     if head == "compose":
         return commands.passthrough(opened, line.rest)

@@ -72,6 +72,7 @@ def candidates(words: Sequence[str], names: Names) -> Iterator[tuple[str, str]]:
         yield from _AFTER[first](names)
     elif current.startswith("-"):
         more = {"--json": ""} if first in _JSON else {"logs": _LOGS, "graph": _GRAPH}.get(first, {})
+        more = {**more, "--stats": "what containers use of their limits"} if first == "status" else more
         yield from {**_OPTIONS, **more}.items()
     elif colon:
         yield from ((f"{head}:{name}", "") for name in _about(head, names))

@@ -12,8 +12,9 @@ from typing import Any
 from hsm_tasks.commands import active
 from hsm_tasks.core.choose import Form
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.effects import docker, git
+from hsm_tasks.effects import docker, enginestats, git
 from hsm_tasks.effects.docker import Container
+from hsm_tasks.effects.enginestats import Use
 from hsm_tasks.scene import Opened
 from hsm_tasks.workspace import Workspace
 from hsm_tasks.world import left_pin
@@ -31,12 +32,17 @@ def stacks(workspace: Workspace, environ: Mapping[str, str], asked: str | None) 
     return {"version": VERSION, "stacks": rows}
 
 
-def status(opened: Opened) -> dict[str, Any]:
-    """Everything about a stack. `engine` is a sentence where the engine could not be asked, else None."""
+def status(opened: Opened, *, stats: bool = False) -> dict[str, Any]:
+    """Everything about a stack. `engine` is a sentence where the engine could not be asked, else None.
+
+    `stats`: also what the containers use, for which the engine needs a second or two.
+    """
     trouble, containers = _containers(opened.scene.project)
+    used = enginestats.use([one.id for one in containers if one.state == "running"]) if stats else {}
     forms = opened.scene.chosen.forms
     running = set(active(opened.scene.chosen))
-    rows = [_service(opened, form, containers, form.name in running) for _, form in sorted(forms.items())]
+    rows = [_service(opened, form, form.name in running) | _own(form.name, containers, used)
+            for _, form in sorted(forms.items())]
     return {
         "version": VERSION,
         "stack": opened.name,
@@ -55,7 +61,7 @@ def _containers(project: str) -> tuple[str | None, tuple[Container, ...]]:
         return error.message, ()
 
 
-def _service(opened: Opened, form: Form, containers: tuple[Container, ...], starts: bool) -> dict[str, Any]:
+def _service(opened: Opened, form: Form, starts: bool) -> dict[str, Any]:
     profiles = (form.base or {}).get("profiles")
     return {
         "name": form.name,
@@ -66,7 +72,21 @@ def _service(opened: Opened, form: Form, containers: tuple[Container, ...], star
         "starts": starts,
         "image": _pin(opened, form),
         "checkout": _checkout(opened, form),
-        "containers": [_container(c) for c in containers if c.service == form.name and not c.oneoff],
+    }
+
+
+def _own(service: str, containers: tuple[Container, ...], used: Mapping[str, Use]) -> dict[str, Any]:
+    own = (one for one in containers if one.service == service and not one.oneoff)
+    return {"containers": [_container(one) | {"use": _use(used.get(one.id))} for one in own]}
+
+
+def _use(use: Use | None) -> dict[str, Any] | None:
+    if use is None:
+        return None
+    return {
+        "memory": {"used": use.memory, "limit": use.memory_limit},
+        "cpus": {"used": use.cpus, "limit": use.cpus_limit},
+        "pids": {"used": use.pids, "limit": use.pids_limit},
     }
 
 

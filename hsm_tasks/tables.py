@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+USES = ("MEMORY", "CPUS", "PIDS")
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
@@ -22,8 +24,9 @@ def stacks(gathered: Mapping[str, Any]) -> str:
 def status(gathered: Mapping[str, Any]) -> str:
     """One screen: services, groups, and what is amiss with the engine."""
     head = f"stack {gathered['stack']} (project {gathered['project']})"
-    rows = [("SERVICE", "MODE", "FROM", "CONTAINERS", "PORTS")]
-    rows += [_service(row) for row in gathered["services"]]
+    measured = any(one.get("use") for row in gathered["services"] for one in row["containers"])
+    rows: list[tuple[str, ...]] = [("SERVICE", "MODE", "FROM", "CONTAINERS", "PORTS", *(USES if measured else ()))]
+    rows += [(*_service(row), *(_uses(row) if measured else ())) for row in gathered["services"]]
     parts = [head, "", columns(rows)]
     if gathered["groups"]:
         parts += ["", columns([("GROUP", "SELECTED", "OF", "ALIAS"), *(_group(row) for row in gathered["groups"])])]
@@ -90,6 +93,29 @@ def _service(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     containers = row["containers"]
     ports = ", ".join(dict.fromkeys(port for container in containers for port in container["ports"]))
     return row["name"], row["mode"], _from(row), _states(row), ports
+
+
+def _uses(row: Mapping[str, Any]) -> Iterator[str]:
+    """Used / limit, of each container."""
+    uses = [one["use"] for one in row["containers"] if one["use"]]
+    for name, shown in (("memory", _size), ("cpus", _number), ("pids", _number)):
+        pairs = ((use[name]["used"], use[name]["limit"]) for use in uses)
+        yield ", ".join(shown(used) + (f" / {shown(limit)}" if limit else "") for used, limit in pairs)
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{round(value, 2):g}"
+
+
+def _size(value: int | None) -> str:
+    if value is None:
+        return "?"
+    size = float(value)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.4g}{unit}"
+        size /= 1024
+    return f"{size:.4g}GiB"
 
 
 def _from(row: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "update": "update[:SERVICE]  move pins to what the registry and the branch say now (--dry-run, --check, --json)",
     "plan": "plan [WORDS…]  what would run and why, and the diff of the override, without doing it (--json)",
     "graph": "graph [WORDS…]  the stack and its steps as a picture (--format html, svg, mermaid or dot; --out FILE)",
-    "status": "services, modes, groups, pins, checkouts and containers (--json)",
+    "status": "services, modes, groups, pins, checkouts and containers (--stats, --json)",
     "bundle": "a folder that runs elsewhere with docker compose alone (--out DIR, --tar, --prod, --json)",
     "deploy": "deploy target=NAME  bring the bundle to a target; back goes what does not get well (--prod)",
     "rollback": "rollback target=NAME  bring back what ran there before the last deploy",

@@ -8,25 +8,20 @@ importing the SDK takes longer than all the rest of an `up` that has nothing to 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from hsm_tasks.core.errors import HsmError, mask
+from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.reference import HUB, ImageReference
+from hsm_tasks.effects import enginecall
 
-if TYPE_CHECKING:
-    from docker import APIClient
-
-_TIMEOUT = 60  # seconds for an answer of the engine
 _LABEL = "com.docker.compose."
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 _EXIT = re.compile(r"(?:Exited|Restarting) \((\d+)\)")
@@ -62,9 +57,9 @@ def containers(project: str) -> tuple[Container, ...]:
     # an image that compose built has the project's label as well, and hands it on to whatever is run from it; the
     # hash is put on by compose alone
     labels = [f"{_LABEL}project={project}", f"{_LABEL}config-hash"]
-    found = _asked(f"/containers/json?all=1&filters={_quoted(json.dumps({'label': labels}))}")
+    found = enginecall.asked(f"/containers/json?all=1&filters={enginecall.quoted(json.dumps({'label': labels}))}")
     if found is None:
-        with _engine() as client:
+        with enginecall.engine() as client:
             found = client.containers(all=True, filters={"label": labels})
     return tuple(sorted(map(_container, found), key=lambda one: (one.service, one.oneoff, one.number, one.name)))
 
@@ -72,9 +67,9 @@ def containers(project: str) -> tuple[Container, ...]:
 def projects() -> dict[str, frozenset[str]]:
     """Every compose project that has containers → the compose files that they were made from."""
     filters = {"label": [f"{_LABEL}config-hash"]}
-    found = _asked(f"/containers/json?all=1&filters={_quoted(json.dumps(filters))}")
+    found = enginecall.asked(f"/containers/json?all=1&filters={enginecall.quoted(json.dumps(filters))}")
     if found is None:
-        with _engine() as client:
+        with enginecall.engine() as client:
             found = client.containers(all=True, filters=filters)
     named: dict[str, frozenset[str]] = {}
     for one in found:
@@ -96,7 +91,7 @@ class About:
 
 def about() -> About:
     """What the engine says of itself; HsmError where it does not answer."""
-    with _engine() as client:
+    with enginecall.engine() as client:
         info: Mapping[str, Any] = client.info()
     return About(info.get("ServerVersion", "?"), info.get("OperatingSystem", "?"), info.get("DockerRootDir", ""))
 
@@ -117,9 +112,9 @@ def login_helpers() -> dict[str, tuple[str, ...]]:
 
 def images() -> dict[str, str]:
     """Every name that the engine has for an image (`name:tag`, `name@sha256:…`) → the id of the image."""
-    found = _asked("/images/json")
+    found = enginecall.asked("/images/json")
     if found is None:
-        with _engine() as client:
+        with enginecall.engine() as client:
             found = client.images()
     names = ((name, image) for image in found for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())))
     return {name: str(image["Id"]) for name, image in names}
@@ -163,95 +158,24 @@ def is_local_only(reference: str) -> bool:
 
 def logs_tail(container_id: str, lines: int) -> str:
     """The last lines that a container wrote, stdout and stderr together."""
-    with _engine() as client:
+    with enginecall.engine() as client:
         return bytes(client.logs(container_id, tail=lines)).decode("utf-8", "replace")
 
 
 def reachable() -> str | None:
     """None where the engine answers, else a sentence on why not and what to do."""
     try:
-        with _engine() as client:
+        with enginecall.engine() as client:
             client.ping()
     except HsmError as error:
         return str(error)
     return None
 
 
-@contextlib.contextmanager
-def _engine() -> Iterator[APIClient]:
-    """A connection, closed at the end. Whatever goes wrong with it becomes one sentence."""
-    import docker
-    import requests
-
-    try:
-        # ssh hosts: the user's own ssh with its config and keys, as the docker command does it
-        client = docker.from_env(timeout=_TIMEOUT, use_ssh_client=True).api
-        try:
-            yield client
-        finally:
-            client.close()
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-        raise _explained(error) from error
-
-
-def _socket() -> str | None:
-    """The path of the engine's socket, where the docker command would use one."""
-    host = os.environ.get("DOCKER_HOST", "")
-    if host:
-        return host.removeprefix("unix://") if host.startswith("unix:///") else None
-    if os.environ.get("DOCKER_CONTEXT", "default") != "default":
-        return None
-    config = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json"
-    with contextlib.suppress(OSError, msgspec.DecodeError, AttributeError):
-        if msgspec.json.decode(config.read_bytes()).get("currentContext", "default") != "default":
-            return None
-    return "/var/run/docker.sock"
-
-
-def _quoted(text: str) -> str:
-    return "".join(letter if letter.isalnum() else f"%{ord(letter):02X}" for letter in text)
-
-
-def _asked(path: str) -> list[Mapping[str, Any]] | None:
-    """The answer to one question, asked at the engine's socket; None: ask through the SDK, which can explain more.
-
-    HTTP/1.0 without the library for it: no chunks, and the answer ends with the connection.
-    """
-    place = _socket()
-    if place is None:
-        return None
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(_TIMEOUT)
-            line.connect(place)
-            line.sendall(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-            with line.makefile("rb") as stream:
-                head, _, body = stream.read().partition(b"\r\n\r\n")
-        if head.split(None, 2)[1:2] != [b"200"]:
-            return None
-        answer: list[Mapping[str, Any]] = msgspec.json.decode(body, type=list[dict[str, Any]])
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
-        return None
-    return answer
-
-
-def _explained(error: Exception) -> HsmError:
-    said = mask(str(error))
-    if "Permission denied" in said or "PermissionError" in said:
-        hint = "add yourself to the group docker (sudo usermod -aG docker $USER), and log in again"
-        return HsmError("you may not talk to the docker engine", hint)
-    if "paramiko" in said:
-        return HsmError("the docker engine is at the other end of ssh", "pip install 'docker[ssh]'")
-    if "Connection" in said or "No such file" in said or "Error while fetching server API version" in said:
-        hint = "start docker; or see DOCKER_HOST and `docker context ls`, if it is elsewhere"
-        return HsmError("the docker engine does not answer", hint)
-    return HsmError(f"the docker engine said no: {said}")
-
-
 def _image(reference: str) -> Mapping[str, Any] | None:
     import docker
 
-    with _engine() as client:
+    with enginecall.engine() as client:
         inspect: Any = client.inspect_image
         try:
             image: Mapping[str, Any] = inspect(reference)

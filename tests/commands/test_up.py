@@ -56,6 +56,22 @@ def test_the_printed_compose_line_does_nothing_more(running: Workspace) -> None:
     assert running.containers() == before
 
 
+def test_status_shows_what_containers_use_of_their_limits(running: Workspace) -> None:
+    rows = {row["name"]: row for row in running.run("status", "--stats", "--json").json()["services"]}
+    (api,), (web,) = rows["api"]["containers"], rows["web"]["containers"]
+    assert api["use"]["memory"]["limit"] == 64 * 1024 * 1024
+    assert 0 < api["use"]["memory"]["used"] < 64 * 1024 * 1024
+    assert web["use"]["memory"]["limit"] is None
+    assert web["use"]["cpus"]["used"] >= 0
+    assert rows["job"]["containers"][0]["use"] is None
+    text = running.run("status", "--stats").out
+    assert re.search(r"PORTS +MEMORY +CPUS +PIDS\n", text)
+    assert re.search(r"^api .*[KM]iB / 64MiB", text, re.MULTILINE)
+    plain = running.run("status")
+    assert "MEMORY" not in plain.out
+    assert "it takes --json, --stats" in running.run("status", "--use", code=3).err
+
+
 def test_up_of_a_service_starts_it_and_what_it_needs(live: Make) -> None:
     here = live("hsm")
     here.run("up:api")
