@@ -5,19 +5,33 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from hsm_tasks import __version__, aside, commands, report, schemas, shortcut, snapshot, status, tables, workspace
+from hsm_tasks import (
+    __version__,
+    api,
+    aside,
+    commands,
+    own,
+    report,
+    schemas,
+    shortcut,
+    snapshot,
+    status,
+    tables,
+    workspace,
+)
 from hsm_tasks.core.errors import ConfigError, HsmError, mistake
+from hsm_tasks.line import SPEAK_JSON, TAKES_ALL, Line, parse, variables
+from hsm_tasks.own import Dodo, Own
 from hsm_tasks.scene import Opened, Wish, open_stack
 from hsm_tasks.switch import switched
-from hsm_tasks.words import COMMANDS, SHIPPING, SWITCHES, Word, bare, looks_at_updates, resolve, there_are
+from hsm_tasks.words import COMMANDS, DOIT, STEPS, SWITCHES, Word, bare, resolve, there_are
 from hsm_tasks.workspace import STATE, Workspace
 from hsm_tasks.world import World
 
@@ -26,12 +40,7 @@ if TYPE_CHECKING:
     from hsm_tasks.engine import Session
     from hsm_tasks.tasks import Task
 
-DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
 ASKING = ("list", "info", "tabcompletion")
-SPEAK_JSON = ("plan", "status", "stacks", "doctor", "update", *SHIPPING)
-TAKES_ALL = ("plan", "graph", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
-VARIABLES = ("stack", "frozen", "target")
-_HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
 USAGE = """\
 usage: hsm [OPTIONS] [WORD…] [stack=NAME] [frozen=yes]
        doit … does the same where a dodo.py is
@@ -40,46 +49,6 @@ Words:"""
 USAGE_END = """\
 doit's own commands: list, info STEP, forget, clean, help WORD. Options of a run: -n JOBS, --continue, -a, -v0.
 Exit codes: 0 done, 1 a step failed, 2 a bug in hsm, 3 hsm.yaml, the settings or the command line is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A command line, taken apart: doit's command and its options, `name=value` words, and the words that remain."""
-
-    command: str
-    options: tuple[str, ...]
-    words: tuple[Word, ...]
-    rest: tuple[str, ...]
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def first(self) -> Word:
-        """The first word; `sync` where there is none."""
-        return self.words[0] if self.words else Word("sync")
-
-    @property
-    def ships(self) -> bool:
-        """Whether it is about another place than this machine."""
-        there = "target" in self.variables
-        head = self.first.head
-        if there and head not in ("plan", "status", *SHIPPING):
-            raise mistake("target=NAME is for deploy, rollback, plan deploy and status")
-        if head == "update" and self.rest:
-            return True
-        return head in SHIPPING or (there and head == "status") or (head == "plan" and self.rest[:1] == ("deploy",))
-
-    @property
-    def may_skip(self) -> bool:
-        """Whether steps that are certain to be fresh need not be put before doit: no option asks for them all."""
-        return all(map(_HARMLESS.fullmatch, self.options))
-
-    @property
-    def frozen(self) -> bool:
-        """Whether hsm.lock must not change."""
-        value = self.variables.get("frozen", "no")
-        if value not in ("yes", "no"):
-            raise mistake(f'frozen={value}: neither "yes" nor "no"')
-        return value == "yes"
 
 
 def console() -> NoReturn:
@@ -124,9 +93,12 @@ def _main(argv: list[str]) -> int:
         os.environ["HSM_RUN_LOG"] = str(Path(os.environ["HSM_RUN_LOG"]).absolute())
     os.chdir(here.root)
     report.keep_secret(partial(workspace.secret_values, here, os.environ))
-    line = parse(["help", *argv[1:]] if argv[:1] in (["--help"], ["-h"]) else argv)
+    argv = ["help", *argv[1:]] if argv[:1] in (["--help"], ["-h"]) else argv
+    api.offer(api.too_early)
+    dodo = own.read(here.root, variables(argv))
+    line = replace(parse(argv, dodo, cache(partial(_peek, here, dodo, argv))), typed_as=tuple(argv))
     if line.command == "help":
-        return _help(line)
+        return _help(here, line)
     if line.command == "run" and line.first.head == "stacks":
         return _stacks(here, line)
     try:
@@ -139,22 +111,6 @@ def _main(argv: list[str]) -> int:
     return _with_stack(here, name, line)
 
 
-def parse(argv: Sequence[str]) -> Line:
-    """Takes a command line apart. Options may stand before and behind the words."""
-    from hsm_tasks import engine
-
-    variables = dict(arg.split("=", 1) for arg in argv if _is_variable(arg))
-    unknown = sorted(set(variables) - set(VARIABLES))
-    if unknown:
-        raise mistake(f'"{unknown[0]}={variables[unknown[0]]}" says nothing to hsm', f"known: {', '.join(VARIABLES)}")
-    command, options, rest = engine.split([arg for arg in argv if not _is_variable(arg)])
-    takes_all = command == "run" and rest[:1] and (Word.parse(rest[0]).head in TAKES_ALL or looks_at_updates(rest))
-    if takes_all:
-        return Line(command, tuple(options), (Word.parse(rest[0]),), tuple(rest[1:]), variables)
-    late, words = _split_all(command, rest)
-    return Line(command, (*options, *late), tuple(Word.parse(word) for word in words), (), variables)
-
-
 def _json_behind(argv: list[str]) -> list[str]:
     """`--json` before the word that it is about goes behind it: among the options there it would be one of doit's."""
     place = next((place for place, arg in enumerate(argv) if arg.partition(":")[0] in SPEAK_JSON), 0)
@@ -162,22 +118,11 @@ def _json_behind(argv: list[str]) -> list[str]:
     return [*(arg for arg in argv[:place] if arg != "--json"), *argv[place : place + 1], *early, *argv[place + 1 :]]
 
 
-def _is_variable(arg: str) -> bool:
-    return "=" in arg and not arg.startswith("-")
-
-
-def _split_all(command: str, rest: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Options that stand among the words, and the words."""
-    from hsm_tasks import engine
-
-    options: list[str] = []
-    words: list[str] = []
-    waiting = list(rest)
-    while waiting:
-        words.append(waiting.pop(0))
-        _, found, waiting = engine.split([command, *waiting])
-        options += found
-    return options, words
+def _peek(here: Workspace, dodo: Dodo | None, argv: Sequence[str]) -> Own:
+    """The user's tasks, before the line is understood and its switches applied: it is their options that count."""
+    asked = variables(argv).get("stack")
+    api.offer(cache(lambda: open_stack(here, here.pick(asked, os.environ), os.environ, Wish(look=True))))
+    return own.tasks(dodo, argv)
 
 
 # --- what needs no stack -----------------------------------------------------------------------------------------
@@ -187,7 +132,7 @@ def _commands() -> str:
     return tables.columns([(name, text) for name, text in sorted(COMMANDS.items())])
 
 
-def _help(line: Line) -> int:
+def _help(here: Workspace, line: Line) -> int:
     if line.words:
         from hsm_tasks import engine
 
@@ -195,7 +140,10 @@ def _help(line: Line) -> int:
         if head in DOIT and head not in COMMANDS:
             return engine.run(["help", head], [], state_file=None)
         if head not in COMMANDS:
-            raise there_are(head, [*COMMANDS, *DOIT])
+            mine = _peek(here, line.dodo, ())
+            if str(line.words[0]) in mine.tasks:
+                return engine.run(["help", str(line.words[0])], [], state_file=None, own=list(mine.tasks.values()))
+            raise there_are(head, [*COMMANDS, *DOIT, *mine.tasks])
         print(f"{head}: {COMMANDS[head]}")
         return 0
     print(f"{USAGE}\n\n{_commands()}\n\n{USAGE_END}")
@@ -275,11 +223,11 @@ def _foreseen(
     """The stack as these words would make it, its plan, and what would run; nothing is written or started."""
     from hsm_tasks.preview import preview
 
-    asked = replace(parse(words), variables=line.variables)
+    asked = replace(parse(words, line.dodo, partial(_peek, here, line.dodo, words)), variables=line.variables)
     opened = open_stack(here, name, os.environ, replace(_wish(asked), look=True))
     world = World(opened, lambda step, words: None, lambda words: None, looks=True)
-    made, graph, selected = _graph(opened, asked, world)
-    return opened, made, preview(made, graph, world, selected or usual)
+    meant, graph = _graph(opened, asked, world)
+    return opened, meant.plan, preview(meant.plan, graph, world, meant.selected or usual, meant.own)
 
 
 def _service(word: Word, opened: Opened) -> str:
@@ -312,14 +260,35 @@ def _run(here: Workspace, name: str, line: Line) -> int:
     return _run_doit(opened, line)
 
 
-def _graph(opened: Opened, line: Line, world: World) -> tuple[Plan, list[Task], list[str]]:
-    """The plan, all tasks, and the names of those that the words of the line mean."""
+class Meant(NamedTuple):
+    """What a line is about: the plan, the names of the tasks that its words mean, and all tasks of the user."""
+
+    plan: Plan
+    selected: list[str]
+    own: Own
+
+
+def _meant(opened: Opened, line: Line, world: World) -> Meant:
     from hsm_tasks import tasks
     from hsm_tasks.core.plan import plan
 
-    made = plan(opened.scene)
-    selected = resolve(line.words, tasks.names(made, world), opened.scene.chosen)
-    return made, tasks.tasks(made, world, selected), selected
+    api.offer(lambda: opened)
+    made, chosen = plan(opened.scene), opened.scene.chosen
+    if line.dodo is None:
+        return Meant(made, resolve(line.words, tasks.names(made, world), chosen), Own())
+    known = tuple(tasks.names(made, world))
+    mine = own.tasks(line.dodo, [text for word in line.words for text in (str(word), *word.args)])
+    own.tied(mine, known, lambda word: resolve([Word.parse(word)], known, chosen))
+    own.meet(mine, tasks.leaving(made), opened.workspace.root)
+    return Meant(made, resolve(line.words, (*known, *mine.tasks), chosen), mine)
+
+
+def _graph(opened: Opened, line: Line, world: World) -> tuple[Meant, list[Task]]:
+    """What the line means, and all tasks of hsm."""
+    from hsm_tasks import tasks
+
+    meant = _meant(opened, line, world)
+    return meant, tasks.tasks(meant.plan, world, meant.selected, meant.own)
 
 
 def _run_doit(opened: Opened, line: Line) -> int:
@@ -327,49 +296,61 @@ def _run_doit(opened: Opened, line: Line) -> int:
 
     world = World(opened, report.progress, report.say, looks=line.command in ASKING)
     if line.command != "run":
-        _, graph, selected = _graph(opened, line, world)
-        return engine.run([line.command, *line.options, *selected], graph, **_session(opened))
+        meant, graph = _graph(opened, line, world)
+        session = _session(opened, line)
+        session["own"] = list(meant.own.tasks.values())
+        return engine.run([line.command, *line.options, *meant.selected], graph, **session)
     return _do(opened, line, world)
 
 
 def _do(opened: Opened, line: Line, world: World) -> int:
     """A run of the steps that the words of the line need."""
     from hsm_tasks import certain, engine, tasks
-    from hsm_tasks.core.plan import plan
 
-    made = plan(opened.scene)
-    selected = resolve(line.words, tasks.names(made, world), opened.scene.chosen)
+    meant = _meant(opened, line, world)
+    made, selected = meant.plan, meant.selected
     commands.keep_switch(opened, report.say)  # only now: every word of the line means something
     if line.frozen:
         commands.refuse_new_entries(opened)
     records = engine.Records(opened.state / "state.db")
     known = certain.certain(tasks.claims(made, world), records.backend.row) if line.may_skip else {}
-    graph, fresh = tasks.needed_tasks(made, world, selected, selected or ["sync"], known)
+    graph, fresh = tasks.needed_tasks(made, world, selected, selected or ["sync"], known, meant.own)
+    report.keep_logs(partial(commands.keep_log, opened.state / "logs"))
     by_hand = f"to do it by hand: {commands.compose_line(opened)}"
-    session = _session(opened)
+    session = _session(opened, line)
+    session["own"] = own.needed(meant.own, selected)
     session["records"], session["certain"] = records, tuple(fresh)
     session["on_fresh"] = partial(_keep_snapshot, opened, made, line, report.clean(by_hand))
-    code = engine.run(["run", *line.options, *selected], graph, **session)
+    code = engine.run(["run", *line.options, *line.own_variables, *line.typed(selected)], graph, **session)
     if code == 0 and selected in ([], ["sync"]):
         report.say(by_hand)
     return code
 
 
-def _session(opened: Opened) -> Session:
+def _session(opened: Opened, line: Line) -> Session:
     return {
         "state_file": opened.state / "state.db",
         "reporter": report.Reporter,
         "jobs": opened.workspace.settings.jobs,
         "default_tasks": ["sync"],
-        "on_interrupt": commands.interrupt,
+        "on_interrupt": _interrupt,
+        "again": line.again,
+        "config": line.dodo.config if line.dodo else {},
         "gone": partial(_is_gone, opened),
     }
+
+
+def _interrupt() -> None:
+    report.hush()
+    commands.interrupt()
 
 
 def _is_gone(opened: Opened, step: str) -> bool:
     """Whether a step can not come back by a switch of a mode or a selection: what it is about is no longer named."""
     head, _, rest = step.partition(":")
     name = rest.partition(":")[0]
+    if head not in STEPS:
+        return False  # the user's own: what their functions give may differ from run to run
     if opened.scene.everything and head in ("clone", "resolve"):
         return True  # an update of everything moves what it sees; what it does not see would be believed as it was
     if head == "clone":

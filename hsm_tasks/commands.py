@@ -34,6 +34,22 @@ def clean(paths: list[str], *, dryrun: bool = False) -> Iterator[str]:
             yield f"would remove {path}" if dryrun else f"removed {path}"
 
 
+_LOGS = 50  # files; the oldest go
+
+
+def keep_log(folder: Path, step: str, text: str) -> str:
+    """Writes the log of a step that failed, over that of the last time; where it lies, "" where it can not be."""
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in step)
+    path = folder / f"{name}.log"
+    try:
+        files.write_if_changed(path, text)
+        for old in sorted(folder.glob("*.log"), key=lambda one: -one.stat().st_mtime)[_LOGS:]:
+            old.unlink(missing_ok=True)
+    except (HsmError, OSError):  # a full disk, perhaps the very reason of the failure: that is to be told, not this
+        return ""
+    return os.path.relpath(path)
+
+
 # --- why a step is stale, beyond the values that it carries -------------------------------------------------------
 
 
@@ -117,6 +133,7 @@ interrupted = threading.Event()
 def interrupt() -> None:
     """Ends every program that a step has started, and every wait."""
     interrupted.set()
+    process.ask_others_to_end()
     process.interrupt()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hsm_tasks import workspace
-from hsm_tasks.core import codes
+from hsm_tasks.core import codes, dodofile
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Stack
 from hsm_tasks.core.yamltext import read
@@ -49,6 +49,7 @@ class Names:
     many: tuple[str, ...] = ()
     checkouts: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def complete(words: Sequence[str], folder: Path, environ: Mapping[str, str]) -> str:
@@ -87,6 +88,7 @@ def _heads(names: Names) -> Iterator[tuple[str, str]]:
             yield head, said if gap else text
         if any(_about(head, names)):
             yield f"{head}:", said if gap else usage
+    yield from ((name, "of your dodo.py") for name in names.own)
     yield from (("stack=", "which stack"), ("target=", "where to"), ("frozen=", "whether hsm.lock must not change"))
 
 
@@ -103,6 +105,7 @@ def _about(head: str, names: Names) -> Iterable[str]:
 
 
 def _steps(names: Names) -> Iterator[tuple[str, str]]:
+    yield from ((name, "of your dodo.py") for name in names.own)
     yield from ((step, "") for step in ("lock", "merge", "check"))
     for head in ("clone", "resolve", "render", "build", "up"):
         listed = names.services if head != "clone" else names.checkouts
@@ -110,7 +113,7 @@ def _steps(names: Names) -> Iterator[tuple[str, str]]:
 
 
 _AFTER = {
-    "help": lambda names: (item for item in COMMANDS.items()),
+    "help": lambda names: (*COMMANDS.items(), *((name, "of your dodo.py") for name in names.own)),
     "completion": lambda names: ((shell, "") for shell in SHELLS),
     "schema": lambda names: iter((("local", "of hsm.local.yaml"),)),
     "explain": lambda names: ((code, entry.title) for code, entry in codes.CODES.items()),
@@ -153,7 +156,16 @@ def _of_stack(here: Workspace, name: str, environ: Mapping[str, str]) -> Names:
         many=tuple(sorted(option for group in groups if group.strategy == "M-of-N" for option in group.names)),
         checkouts=tuple(sorted({service.repository.name for service in own if service.repository})),
         targets=tuple(sorted(here.settings.targets)),
+        own=_own(here),
     )
+
+
+def _own(here: Workspace) -> tuple[str, ...]:
+    """The user's tasks by the names of their functions: dodo.py is not run for a tab."""
+    with contextlib.suppress(HsmError):
+        text = files.read_if_there(here.root / "dodo.py") or ""
+        return dodofile.task_names(text) if dodofile.is_door(text) else ()
+    return ()
 
 
 def _cached(here: Workspace, name: str) -> Mapping[str, Any]:

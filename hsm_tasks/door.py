@@ -1,8 +1,9 @@
 """The doors: `hsm …`, and `doit …` in a workspace through the one import line of its dodo.py.
 
 doit itself can not be told the words of a command line before it makes the graph, takes every `name=value`, keeps its
-state until the end of a run and calls a bug exit 3. So when doit asks this object for its tasks, it hands the command
-line to the same `main` that `hsm` calls, and ends with its exit code: both doors are one.
+state until the end of a run and calls a bug exit 3. So as soon as the dodo.py that doit is reading imports this module,
+the command line goes to the same `main` that `hsm` calls, and doit ends with its exit code: both doors are one. What
+else is in that dodo.py is read again there, by `own`, which knows how to tell a mistake in it.
 
 Nothing is imported here but the shortcut: where a sync has nothing to do, the rest is never needed.
 """
@@ -64,7 +65,7 @@ def _done() -> NoReturn:
 
 
 class Door:
-    """What doit finds in the namespace of dodo.py."""
+    """What doit finds in the namespace of a dodo.py that another one imports, or that is called otherwise."""
 
     def create_doit_tasks(self) -> Iterator[dict[str, Any]]:
         """Called by doit when it loads the tasks; it never comes back."""
@@ -82,7 +83,16 @@ def _imported_by_doit() -> bool:
     return os.path.abspath(frame.f_code.co_filename) == os.path.join(os.getcwd(), "dodo.py")  # noqa: PTH100, PTH109, PTH118
 
 
-if _imported_by_doit() and shortcut.taken(sys.argv[1:], from_dodo=True):
-    _done()
-
 hsm = Door()
+
+
+def _take_over() -> NoReturn:
+    """From within an import, which will never end: other threads must not wait for that when they import this, too."""
+    whole = type(sys)(__name__)
+    vars(whole).update(DOIT_CONFIG=DOIT_CONFIG, Door=Door, hsm=hsm, main=main, console=console)
+    sys.modules[__name__] = whole
+    console()
+
+
+if _imported_by_doit():
+    _take_over()

@@ -52,7 +52,13 @@ class Session(TypedDict, total=False):
     """The class that talks, where the line has no -r."""
     jobs: int
     """How many steps run at once, where the line has no -n; 0: one, in the main thread."""
+    own: Sequence[Task]
+    """Tasks of the user, as doit makes them; their names are none of ours."""
+    config: Mapping[str, Any]
+    """What the user's DOIT_CONFIG says."""
     default_tasks: Sequence[str]
+    again: str
+    """What a person types to go on with a run that was interrupted."""
     on_interrupt: Callable[[], None]
     """Called at Ctrl-C, to end the children of the steps that still run."""
     gone: Callable[[str], bool]
@@ -78,6 +84,7 @@ def run(argv: Sequence[str], tasks: Sequence[Step], **session: Unpack[Session]) 
         code = int(_Main(loader, config_filenames=()).run(list(argv)) or 0)  # type: ignore[no-untyped-call]
     except KeyboardInterrupt:
         loader.crew.dismiss(session.get("on_interrupt", lambda: None))
+        sys.stderr.write(f"interrupted: {_left(loader.ledger, session.get('again', ''))}\n")
         return INTERRUPTED
     finally:
         loader.records.backend.dump()
@@ -108,6 +115,17 @@ def split(argv: Sequence[str]) -> tuple[str, list[str], list[str]]:
     return name, args[: len(args) - len(rest)], rest
 
 
+def _left(ledger: Ledger | None, again: str) -> str:
+    """What is saved, what is left to do, and how."""
+    left = ledger.left() if ledger else []
+    if not left:
+        return "what had finished is saved"
+    names = ", ".join(left[:4]) + (f" and {len(left) - 4} more" if len(left) > 4 else "")
+    steps = "1 step is" if len(left) == 1 else f"{len(left)} steps are"
+    told = f"what had finished is saved; {steps} left: {names}"
+    return f"{told}\n  run `{again}` again: it goes on from there" if again else told
+
+
 class Loader(TaskLoader2):
     """Task dictionaries as doit's Task objects; the groups of `basename` come by themselves."""
 
@@ -116,6 +134,7 @@ class Loader(TaskLoader2):
         self.tasks, self.session = tasks, session
         self.records = session.get("records") or Records(session["state_file"] or Path(":memory:"))
         self.crew = Crew()
+        self.ledger: Ledger | None = None
         self.crash: Exception | None = None
         self.fresh: tuple[list[str], list[str]] | None = None
 
@@ -123,7 +142,8 @@ class Loader(TaskLoader2):
         """Defaults: what stands on the command line wins."""
         given = self.session
         config = {"reporter": given.get("reporter", ConsoleReporter), "num_process": given.get("jobs", 0)}
-        return config | {"outfile": sys.stdout, "default_tasks": given.get("default_tasks")}
+        config |= {"outfile": sys.stdout, "default_tasks": given.get("default_tasks")}
+        return config | dict(given.get("config", {}))
 
     def load_tasks(self, cmd: DoitCmdBase, pos_args: Sequence[str]) -> list[Any]:
         """As doit's own loader would, but a task that is there itself needs no group: `logs` beside `logs:api`."""
@@ -138,7 +158,7 @@ class Loader(TaskLoader2):
             if task.name in made:
                 raise InvalidTask(f"two tasks are called {task.name}")
             made[task.name] = task
-        return list(made.values())
+        return [*made.values(), *self.session.get("own", ())]
 
 
 def _task(dictionary: Step) -> tuple[Task, str | None]:
@@ -208,11 +228,15 @@ class _Run(_Command, Run):
         named = os.environ.get("HSM_RUN_LOG")
         certain = session.get("certain", ())
         ledger = Ledger(records, self.loader.crew, RunLog(Path(named) if named else None), certain)
+        self.loader.ledger = ledger
         seams = {"ledger": ledger, "verbosity": spoken}
         chosen = self.reporters[asked] if isinstance(asked, str) else asked
         # Threads: a fork would share the state file, and cannot see what on_interrupt has to end.
         options |= {"reporter": type(chosen.__name__, (Recorded, chosen), seams), "par_type": "thread"}
         options |= {"verbosity": 0, "force_verbosity": True}
+        if spoken == 0:
+            for task in self.task_list:
+                ledger.hush(task)
         gone = session.get("gone")
         if gone is not None:
             known = {*certain, *(task.name for task in self.task_list)}

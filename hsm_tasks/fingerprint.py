@@ -260,7 +260,12 @@ class Records(Dependency):
 
     def get_status(self, task: Any, tasks_dict: Mapping[str, Any], get_log: bool = False) -> DependencyStatus:
         self.checker.renewed = False
-        status: DependencyStatus = super().get_status(task, tasks_dict, get_log)  # type: ignore[no-untyped-call]
+        try:
+            status: DependencyStatus = super().get_status(task, tasks_dict, get_log)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if not is_own(task):
+                raise
+            return _no_status(error)
         fingerprint = fingerprint_of(task)
         if status.status != "up-to-date":
             self.reasons[task.name] = (fingerprint.reason if fingerprint else "") or self._reason(task)
@@ -280,7 +285,7 @@ class Records(Dependency):
             _listed([path for path in changed if path not in (known or ())], "new"),
             _listed(sorted(set(known or ()) - set(task.file_dep)), "no longer read"),
         )
-        return "; ".join(filter(None, reasons)) or "always runs"
+        return "; ".join(filter(None, reasons)) or ("its uptodate says so" if task.uptodate else "always runs")
 
     def start(self, task: Any) -> None:
         """The task's actions start now (called in their thread): until they have ended well, it has no valid row."""
@@ -316,6 +321,19 @@ class Records(Dependency):
                 stat = _stat_if_there(path)
                 if stat and unchanged(path, seen, stat):
                     self._renewed.add(name)
+
+
+def is_own(task: Any) -> bool:
+    """Whether it is a task of the user's dodo.py."""
+    return bool(task.meta and task.meta.get("own"))
+
+
+def _no_status(error: Exception) -> DependencyStatus:
+    """The user's own `uptodate` raised: their task fails, and not the run."""
+    message = f"its uptodate raised {type(error).__name__}: {error}"
+    status = DependencyStatus(get_log=False)  # type: ignore[no-untyped-call]
+    status.status, status.error_reason = "error", message
+    return status
 
 
 def _seen_in(row: Mapping[str, Any]) -> list[tuple[str, Seen]]:

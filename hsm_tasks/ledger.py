@@ -10,7 +10,6 @@ import functools
 import gc
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any, ParamSpec
 from doit.exceptions import BaseFail, DependencyError, TaskFailed, UnmetDependency
 
 from hsm_tasks.core.errors import HsmError, mistake
-from hsm_tasks.fingerprint import Records, fingerprint_of, shown
+from hsm_tasks.fingerprint import Records, fingerprint_of, is_own, shown
 
 _SECONDS_TO_END = 3.0
 P = ParamSpec("P")
@@ -68,7 +67,6 @@ class Crew:
                 self._changed.wait_for(lambda: not self._busy, timeout=_SECONDS_TO_END)
         except KeyboardInterrupt:
             pass
-        sys.stderr.write("interrupted: what had finished is saved\n")
 
 
 class RunLog:
@@ -118,10 +116,13 @@ class Ledger:
         task.meta["reason"] = self.records.reasons.get(task.name, "asked for with -a")
         self.records.start(task)
         for number, action in enumerate(task.actions, 1):
-            action.py_callable = self._framed(action.py_callable, task, last=number == len(task.actions))
+            if is_own(task):
+                self._follow(action, task)
+            else:
+                action.py_callable = self._framed(action.py_callable, task, last=number == len(task.actions))
 
     def _framed(self, action: Callable[P, object], task: Any, last: bool) -> Callable[P, object]:
-        """The action with the clock around it, and the outputs looked at as soon as the last one has ended."""
+        """The action in its frame, and the outputs looked at as soon as the last one has ended."""
 
         @functools.wraps(action)
         def whole(*args: P.args, **kwargs: P.kwargs) -> object:
@@ -134,6 +135,11 @@ class Ledger:
                 fingerprint.seal()
             return result
 
+        return self._timed(guarded(whole), task)
+
+    def _timed(self, action: Callable[P, object], task: Any) -> Callable[P, object]:
+        """The action with the clock around it, known to the crew while it runs."""
+
         @functools.wraps(action)
         def timed(*args: P.args, **kwargs: P.kwargs) -> object:
             if self.crew.dismissed:
@@ -141,7 +147,7 @@ class Ledger:
             begun = time.monotonic()
             with self.crew:
                 try:
-                    return guarded(whole)(*args, **kwargs)
+                    return action(*args, **kwargs)
                 finally:
                     task.meta["seconds"] = task.meta.get("seconds", 0.0) + time.monotonic() - begun
 
@@ -153,6 +159,17 @@ class Ledger:
             self.results[name] = "fresh"
             self.log.write(name, "fresh", "", 0.0)
 
+    def _follow(self, action: Any, task: Any) -> None:
+        """An action of the user: a program has no function to frame, so doit's own way to run it is followed."""
+        if hasattr(action, "py_callable"):
+            action.py_callable = guarded(action.py_callable)
+        action.execute = self._timed(_memorable(action), task)
+
+    def hush(self, task: Any) -> None:
+        """With -v0 the programs of the user's tasks are heard only where they fail."""
+        if is_own(task) and all(hasattr(action, "shell") for action in task.actions):
+            task.io.capture = True
+
     def ended(self, task: Any, result: str, reason: str = "") -> None:
         if is_step(task):
             self.results[task.name] = result
@@ -160,8 +177,8 @@ class Ledger:
             self.log.write(task.name, result, reason or task.meta.get("reason", ""), seconds)
 
     def failed(self, task: Any, fail: BaseFail) -> None:
-        """Exit 2 is for bugs alone; doit also gives it where a step was skipped or an input file is missing."""
-        ordinary = isinstance(fail, TaskFailed | UnmetDependency | DependencyError)
+        """Exit 2 is for bugs in hsm; doit also gives it where a step was skipped or an input file is missing."""
+        ordinary = isinstance(fail, TaskFailed | UnmetDependency | DependencyError) or is_own(task)
         self.worst = max(self.worst, 1 if ordinary else 2)
         if isinstance(fail, UnmetDependency):
             self.ended(task, "skipped", f"needs {', '.join(self._cause(task.name))}")
@@ -176,6 +193,10 @@ class Ledger:
                 self.ended(task, "skipped", f"needs {', '.join(self._cause(name))}")
         self.log.close()
 
+    def left(self) -> list[str]:
+        """The steps of which nothing came yet."""
+        return [name for name, task in self.tasks.items() if is_step(task) and name not in self.results]
+
     def _cause(self, name: str) -> tuple[str, ...]:
         """The failed tasks that this one needs, directly or not."""
         if name not in self._causes:
@@ -185,6 +206,23 @@ class Ledger:
                 found.update(self._cause(needed))
             self._causes[name] = tuple(sorted(found))
         return self._causes[name]
+
+
+def _memorable(action: Any) -> Callable[..., object]:
+    """As the action runs, and failing where it returns what can not be written down: doit would notice too late."""
+    run = action.execute
+
+    @functools.wraps(run)
+    def execute(*args: Any, **kwargs: Any) -> object:
+        failure = run(*args, **kwargs)
+        try:
+            json.dumps(action.values)
+        except (TypeError, ValueError) as error:
+            message = f"what it returned can not be remembered: {error}"
+            return failure or TaskFailed(message)  # type: ignore[no-untyped-call]
+        return failure
+
+    return execute
 
 
 def is_step(task: Any) -> bool:

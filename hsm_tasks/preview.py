@@ -24,6 +24,7 @@ from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, 
 from hsm_tasks.core.render import fill
 from hsm_tasks.effects import files
 from hsm_tasks.fingerprint import Fingerprint, Records
+from hsm_tasks.own import Own
 from hsm_tasks.pins import known_pin
 from hsm_tasks.world import World, left_pin
 
@@ -62,6 +63,20 @@ class Preview:
         if state != "fresh":
             self._foresee(step, task, certain=state == "run")
         return Foreseen(name, state, (*own, *changed, *open_))
+
+    def judge_own(self, task: Any, wants: Mapping[str, Any]) -> Foreseen:
+        """The same of a task of the user: doit says what it would say, and what it reads of others may change yet."""
+        name = task.name
+        _, waiting = self._inputs({**wants, "task_dep": ()}, name)
+        coming = [path for path in wants["file_dep"] if not Path(path).exists()]
+        status = "run" if coming else self.records.get_status(task, {}).status
+        reason = f"after {self.makers.get(coming[0], coming[0])}" if coming else self.records.reasons.get(name, "")
+        state: State = "run" if status != "up-to-date" else "may run" if waiting else "fresh"
+        self.states[name] = state
+        if state != "fresh":
+            self.contents |= dict.fromkeys(task.targets)
+            self.makers |= dict.fromkeys(task.targets, name)
+        return Foreseen(name, state, (reason,) if state == "run" else waiting)
 
     def _own(self, step: Step, task: Mapping[str, Any], name: str) -> tuple[str, ...]:
         """The reasons that the step itself has: its values, its outputs, the world."""
@@ -208,19 +223,45 @@ def _digest_of(path: str) -> str:
         return ""
 
 
-def preview(plan: Plan, tasks: Iterable[Mapping[str, Any]], world: World, words: Iterable[str]) -> dict[str, Any]:
+def preview(
+    plan: Plan, tasks: Iterable[Mapping[str, Any]], world: World, words: Iterable[str], own: Own | None = None
+) -> dict[str, Any]:
     """The plan of a command line, as its JSON: {version, stack, steps: [{name, state, reasons}], diff}."""
     by_name = {f"{task['basename']}:{task['name']}" if "name" in task else task["basename"]: task for task in tasks}
-    wanted = _needed(by_name, words)
+    own = own or Own()
+    mine = {name: _as_dictionary(own, name) for name in own.tasks}
+    wanted = _needed({**by_name, **mine}, words)
     state = world.opened.state / "state.db"
     looking = Preview(world, Records(state if state.exists() else Path(":memory:")))
     try:
         seen = [looking.judge(step, by_name[label(step)]) for step in plan.steps if label(step) in wanted]
+        seen += [looking.judge_own(own.tasks[name], mine[name]) for name in _sorted(own, mine, wanted)]
         diff = looking.diff(plan) if "check" in wanted else ""
     finally:
         looking.records.backend.dump()
     steps = [{"name": one.name, "state": one.state, "reasons": list(one.reasons)} for one in seen]
     return {"version": VERSION, "stack": world.opened.name, "steps": steps, "diff": diff}
+
+
+def _as_dictionary(own: Own, name: str) -> dict[str, Any]:
+    task = own.tasks[name]
+    return {"file_dep": sorted(task.file_dep), "task_dep": own.needs(name), "targets": task.targets}
+
+
+def _sorted(own: Own, mine: Mapping[str, Mapping[str, Any]], wanted: set[str]) -> list[str]:
+    """The user's tasks that are wanted and do something, each after what it needs."""
+    makers = {path: name for name, task in mine.items() for path in task["targets"]}
+    found: dict[str, None] = {}
+
+    def add(name: str, above: tuple[str, ...] = ()) -> None:
+        if name in mine and name not in found and name not in above:
+            for other in (*mine[name]["task_dep"], *(makers.get(path, "") for path in mine[name]["file_dep"])):
+                add(other, (*above, name))
+            found[name] = None
+
+    for name in sorted(wanted & mine.keys()):
+        add(name)
+    return [name for name in found if own.tasks[name].actions]
 
 
 def _needed(tasks: Mapping[str, Mapping[str, Any]], words: Iterable[str]) -> set[str]:

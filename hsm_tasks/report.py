@@ -7,12 +7,12 @@ the first step that runs, since it costs half as much as a run that does nothing
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
 import re
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +21,12 @@ from typing import IO, Any, Protocol
 from hsm_tasks import BUG
 from hsm_tasks.core import codes
 from hsm_tasks.core.errors import ConfigError, HsmError, mask
+from hsm_tasks.lines import Lines
 from hsm_tasks.shortcut import all_fresh, duration
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-_PLAIN_SECONDS = 2.0  # between two lines of progress of one step, where no line can be rewritten
+_SHOWN = 60  # lines of a program's words that are shown of a failure; the log has them all
+_KEPT = 4000  # lines of progress that a log begins with
 _BOLD, _DIM, _RED = "1", "2", "31"
 
 
@@ -56,7 +58,34 @@ def exit_code(error: BaseException) -> int:
     return 3 if isinstance(error, ConfigError) else 1 if isinstance(error, HsmError) else 2
 
 
+def _shortened(said: str, log: str) -> str:
+    """The end of a long story says why it ended badly; where a log has the rest, the beginning is left out."""
+    lines = said.splitlines()
+    spoken = [number for number, line in enumerate(lines) if line.startswith("  | ")]
+    if not log:
+        return said
+    cut = spoken[: -_SHOWN] if len(spoken) > _SHOWN + 10 else []
+    if cut:
+        lines[cut[0] : cut[-1] + 1] = [f"  | … {len(cut)} lines more, see the log"]
+    return "\n".join([*lines, f"  log: {log}"])
+
+
 _secrets: Callable[[], tuple[str, ...]] = tuple
+_write_log: Callable[[str, str], str] = lambda step, text: ""  # noqa: E731 - until somebody has a place for logs
+
+
+def keep_logs(write: Callable[[str, str], str]) -> None:
+    """From now on the log of a step that fails goes to this, which says where it lies."""
+    global _write_log  # noqa: PLW0603, RUF100 - as above
+    _write_log = write
+
+
+def hush() -> None:
+    """Nothing is drawn any more, and what still runs is not heard: for a run that is being interrupted."""
+    global _current  # noqa: PLW0603, RUF100 - as above
+    if _current is not None:
+        _current.lines.close()
+    _current = None
 
 
 def keep_secret(values: Callable[[], tuple[str, ...]]) -> None:
@@ -70,120 +99,14 @@ def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
     return mask(_CONTROL.sub("", text), (*secrets, *_secrets()))
 
 
-class Lines:
-    """Whole lines only, from any thread."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.stream = stream
-        self._lock = threading.RLock()
-        self._live: _Live | None = None
-        self._running: dict[str, str] = {}
-        self._spoke: dict[str, float] = {}
-        self._lent = 0
-        terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
-        self.terminal = terminal
-        self.colour = terminal and not os.environ.get("NO_COLOR")
-
-    def paint(self, text: str, style: str) -> str:
-        return f"\x1b[{style}m{text}\x1b[0m" if self.colour and text else text
-
-    def write(self, text: str) -> None:
-        with self._lock:
-            if self._live is not None:
-                self._live.above(text)
-            else:
-                self.stream.write(text + "\n")
-                self.stream.flush()
-
-    def begin(self, step: str) -> None:
-        with self._lock:
-            self._running[step] = ""
-            self._spoke[step] = time.monotonic()
-            self._show()
-
-    def end(self, step: str) -> None:
-        with self._lock:
-            self._running.pop(step, None)
-
-    def progress(self, step: str, text: str) -> None:
-        """The newest words of a running step: in its live line, or as a line of their own now and then."""
-        with self._lock:
-            if step in self._running:
-                self._running[step] = text
-            now = time.monotonic()
-            if not self.terminal and now - self._spoke.setdefault(step, now) >= _PLAIN_SECONDS:
-                self._spoke[step] = now
-                self.write(f"{step}: {text}")
-
-    def _show(self) -> None:
-        if self.terminal and self._live is None and not self._lent:
-            self._live = _Live(self.stream, self._running, "dim" if self.colour else "")
-
-    def close(self) -> None:
-        with self._lock:
-            if self._live is not None:
-                self._live.stop()
-                self._live = None
-
-    @contextlib.contextmanager
-    def lent(self) -> Iterator[None]:
-        """While another program has the terminal, no live line is drawn on it."""
-        with self._lock:
-            self._lent += 1
-            self.close()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._lent -= 1
-                if self._running:
-                    self._show()
-
-
-class _Live:
-    """The lines below the last one: a spinner would say no more than these words do."""
-
-    def __init__(self, stream: IO[str], running: Mapping[str, str], style: str) -> None:
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
-
-        self._text = Text
-        self._running, self._style = running, style
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._lines,
-            refresh_per_second=8,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._live.start()
-
-    def _lines(self) -> Any:
-        """Called in rich's own thread, which holds rich's lock: so it must not wait for ours."""
-        running = [f"{step}  {words}" for step, words in tuple(self._running.items())]
-        height = max(1, self._console.height - 2)
-        if len(running) > height:
-            running[height - 1 :] = [f"and {len(running) - height + 1} more"]
-        return self._text("\n".join(running), no_wrap=True, overflow="ellipsis", style=self._style)
-
-    def above(self, text: str) -> None:
-        self._console.print(self._text.from_ansi(text), soft_wrap=True)
-
-    def stop(self) -> None:
-        self._live.stop()
-
-
 _current: Reporter | None = None
 
 
 def progress(step: str, text: str) -> None:
     """To be called by what runs inside a step, as often as it likes, from any thread."""
     newest = next((piece for piece in reversed(re.split(r"[\r\n]", text)) if piece.strip()), "")
-    if _current is not None and _current.talks and newest:
-        _current.lines.progress(step, _current.masked(newest).strip())
+    if _current is not None and newest:
+        _current.heard(step, _current.masked(newest).strip())
 
 
 def say(text: str) -> None:
@@ -216,11 +139,21 @@ class Reporter:
         self._counts = dict.fromkeys(("ran", "fresh", "failed", "skipped", "ignored"), 0)
         self._certain = 0
         self._begun: dict[str, float] = {}
+        self._heard: dict[str, collections.deque[str]] = {}
         self._start = time.monotonic()
         _current = self
 
     def masked(self, text: str) -> str:
         return clean(text, self.secrets)
+
+    def heard(self, step: str, text: str) -> None:
+        """Kept for the log, should the step fail, and shown if anything is."""
+        begun = self._begun.get(step)
+        if begun is not None:
+            kept = self._heard.setdefault(step, collections.deque(maxlen=_KEPT))
+            kept.append(f"{time.monotonic() - begun:8.2f} s  {text}")
+        if self.talks:
+            self.lines.progress(step, text)
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: Sequence[str]) -> None:
         """`tasks` are all that this run is about."""
@@ -241,7 +174,9 @@ class Reporter:
         """In the thread of the task."""
         if _is_step(task):
             self._begun[task.name] = time.monotonic()
-            if self.talks:
+            if _is_own(task):
+                self.lines.lend()  # what it runs may write, or ask, on the terminal
+            elif self.talks:
                 self.lines.begin(task.name)
 
     def add_success(self, task: Any) -> None:
@@ -269,6 +204,10 @@ class Reporter:
 
     def _ended(self, task: Any, how: str) -> bool:
         self.lines.end(task.name)
+        if how != "failed":
+            self._heard.pop(task.name, None)
+        if _is_own(task) and task.name in self._begun:
+            self.lines.take_back()
         if _is_step(task):
             self._counts[how] += 1
             return True
@@ -281,9 +220,15 @@ class Reporter:
 
     def _failure(self, task: Any, fail: Fail) -> str:
         notes = self.lines.paint(self._notes(task), _DIM) if task.name in self._begun else ""
-        first, _, rest = self._said(fail).partition("\n")
+        whole = self._said_by_own(task, fail) if _is_own(task) else self._said(fail)
+        first, _, rest = _shortened(whole, self._log(task, whole)).partition("\n")
         head = f"{self.lines.paint(f'{task.name} failed', _RED)} {notes}".rstrip()
         return f"{head}\n  {first}" + (f"\n{rest}" if rest else "")
+
+    def _log(self, task: Any, said: str) -> str:
+        """Keeps all that the step said; where. "" where nothing is kept."""
+        lines = [f"{task.name} failed ({self.masked(task.meta.get('reason', ''))})", *self._heard.pop(task.name, ())]
+        return _write_log(task.name, "\n".join([*lines, said, ""])) if task.name in self._begun else ""
 
     def _said(self, fail: Fail) -> str:
         """An HsmError's own words; a bug's traceback; what doit says of a missing file."""
@@ -291,6 +236,15 @@ class Reporter:
         if trace:
             return self.masked(f"{trace.rstrip()}\n{BUG}")
         return with_codes(self.masked(fail.message.removeprefix("ERROR: ").rstrip()))
+
+    def _said_by_own(self, task: Any, fail: Fail) -> str:
+        """Of the user's own code: where it raised, and what was kept of its programs' words; it is no bug of hsm."""
+        kept = [text for action in task.actions for text in (action.out, action.err) if text]
+        lines = [line for text in kept for line in text.rstrip().splitlines()]
+        trace = _own_frames("".join(fail.traceback))
+        message = f"it raised {trace.splitlines()[-1]}" if trace else _UNASKED.sub("", fail.message.rstrip())
+        parts = [message, *(f"  | {line}" for line in (*lines, *trace.splitlines()[:-1]))]
+        return with_codes(self.masked("\n".join(parts)))
 
     def _stopped_by(self, task: Any) -> str:
         """The steps that need this one, directly or not: the first few of them."""
@@ -345,3 +299,18 @@ class Reporter:
 
 def _is_step(task: Any) -> bool:
     return bool(task.meta and task.meta.get("step"))
+
+
+def _is_own(task: Any) -> bool:
+    """Of the user's dodo.py, and doing something."""
+    return _is_step(task) and bool(task.meta.get("own"))
+
+
+_UNASKED = re.compile(r"^ERROR: Task '.*?' checking dependencies: ")
+_FRAME = re.compile(r'^  File "([^"]+)".*\n(?:    .*\n)*', re.MULTILINE)
+_BETWEEN = (f"{os.sep}doit{os.sep}action.py", f"{os.sep}hsm_tasks{os.sep}ledger.py")
+
+
+def _own_frames(trace: str) -> str:
+    """A traceback without the lines of doit and hsm that lead to the user's own."""
+    return _FRAME.sub(lambda frame: "" if frame[1].endswith(_BETWEEN) else frame[0], trace).rstrip()

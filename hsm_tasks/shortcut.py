@@ -21,7 +21,7 @@ TYPE_CHECKING = False  # as typing has it: to import that module would take as l
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-FORM = f"hsm {__version__} snapshot 1"
+FORM = f"hsm {__version__} snapshot 2"
 OFF = "HSM_SNAPSHOT"
 """The variable that turns it off, for reading and for writing, with the value "off"."""
 PREFIXES = ("COMPOSE_", "DOCKER_", "HSM_")
@@ -37,14 +37,12 @@ class Snapshot:
     """What a run that did nothing depended on.
 
     `key` is of `names` (variables) and more; `stats` are those of `paths`; `there` are paths that only must exist.
-    `plain`: dodo.py says nothing of its own, so `doit sync` may be answered before it has been run to its end.
     """
 
     def __init__(
         self,
         *,
         key: str,
-        plain: bool,
         last_words: str,
         stats: str,
         names: Iterable[str],
@@ -52,18 +50,18 @@ class Snapshot:
         there: Iterable[str],
         steps: Iterable[str],
     ) -> None:
-        self.key, self.plain, self.last_words, self.stats = key, plain, last_words, stats
+        self.key, self.last_words, self.stats = key, last_words, stats
         self.names, self.paths, self.there, self.steps = tuple(names), tuple(paths), tuple(there), tuple(steps)
 
 
-def taken(argv: Sequence[str], *, from_dodo: bool = False) -> bool:
+def taken(argv: Sequence[str]) -> bool:
     """Answers the command line, if it is a plain `sync` with nothing to do; else says and does nothing."""
     begun = time.monotonic()
     asked = asked_stack(argv)
     if asked is None or os.environ.get(OFF) == "off":
         return False
     found = read(place(asked)) if not os.path.exists(BUSY) else None  # noqa: PTH110 - no pathlib yet
-    if found is None or found.key != key(found.names, asked) or (from_dodo and not found.plain):
+    if found is None or found.key != key(found.names, asked):
         return False
     if found.stats != stats(found.paths) or not all(map(os.path.exists, found.there)) or not _logged(found.steps):
         return False
@@ -119,7 +117,7 @@ def text(snapshot: Snapshot) -> str:
     """A snapshot as it is written; only paths may have line ends in them, and they stand in one field each, too."""
     several = (snapshot.names, snapshot.paths, snapshot.there, snapshot.steps)
     names, paths, there, steps = ("\0".join(part) for part in several)
-    one = ("plain" if snapshot.plain else "own", snapshot.last_words, snapshot.stats)
+    one = (snapshot.last_words, snapshot.stats)
     return "\0\0".join((FORM, snapshot.key, *one, names, paths, there, steps, "end"))
 
 
@@ -130,11 +128,11 @@ def read(path: str) -> Snapshot | None:
             parts = file.read().split("\0\0")
     except OSError:
         return None
-    if len(parts) != 10 or parts[0] != FORM or parts[-1] != "end":
+    if len(parts) != 9 or parts[0] != FORM or parts[-1] != "end":
         return None
-    names, paths, there, steps = (part.split("\0") if part else [] for part in parts[5:9])
-    return Snapshot(key=parts[1], plain=parts[2] == "plain", last_words=parts[3], stats=parts[4], names=names,
-                    paths=paths, there=there, steps=steps)
+    names, paths, there, steps = (part.split("\0") if part else [] for part in parts[4:8])
+    one = {"key": parts[1], "last_words": parts[2], "stats": parts[3]}
+    return Snapshot(**one, names=names, paths=paths, there=there, steps=steps)
 
 
 def _logged(steps: Iterable[str]) -> bool:

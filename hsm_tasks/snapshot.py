@@ -6,7 +6,6 @@ A file counts as the one that the run read if it has not changed since before th
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import re
@@ -15,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hsm_tasks import shortcut
+from hsm_tasks.core import dodofile
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.plan import Plan
 from hsm_tasks.effects import compose, files
@@ -32,14 +32,13 @@ def keep(opened: Opened, plan: Plan, asked: str, last_words: str, steps: Iterabl
 
     Writes nothing where something counts that can not be told by looking at files, or has changed a moment ago.
     """
-    if os.environ.get(shortcut.OFF) == "off" or not _told_by_files(plan):
+    if os.environ.get(shortcut.OFF) == "off" or not _told_by_files(plan) or not _is_quiet(Path("dodo.py")):
         return
     with contextlib.suppress(HsmError):  # another stack is broken: what would mend it is not known
         paths = sorted({*_sources(opened), *made, *_around(opened)})
         names = sorted({*_ALWAYS, *_variables(opened)})
         _write(opened, asked, Snapshot(
             key=shortcut.key(names, asked),
-            plain=_is_plain(Path("dodo.py")),
             last_words=last_words,
             stats=shortcut.stats(paths),
             names=names,
@@ -96,19 +95,7 @@ def _variables(opened: Opened) -> Iterator[str]:
         yield from _VARIABLE.findall(text or "")
 
 
-def _is_plain(dodo: Path) -> bool:
-    """Whether dodo.py only imports ours: then nothing that it does could change what a sync depends on."""
-    text = files.read_if_there(dodo)
-    if text is None:
-        return False
-    try:
-        body = ast.parse(text).body
-    except (SyntaxError, ValueError):
-        return False
-    return all(_says_nothing(statement) for statement in body)
-
-
-def _says_nothing(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.ImportFrom):
-        return statement.module in ("hsm_tasks.door", "__future__") and statement.level == 0
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+def _is_quiet(dodo: Path) -> bool:
+    """Whether nothing that a dodo.py does could change what a sync depends on."""
+    text = files.read_if_there(dodo) or ""
+    return not dodofile.is_door(text) or dodofile.is_quiet(text)

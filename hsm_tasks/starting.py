@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -70,9 +71,10 @@ class Start:
         # those that others need are named too, because compose starts nobody whose profile nobody asked for
         usual = "up" in self.words and started <= set(active(opened.scene.chosen))
         before, there = key(opened), dict(wanted(self.world))
+        tell = partial(self.world.progress, f"up:{name}")
         try:
-            self._prepare(started)
-            compose.up(opened.project(), () if usual else sorted(started), self._tell)
+            self._prepare(started, tell)
+            compose.up(opened.project(), () if usual else sorted(started), tell)
             containers = _wait(self.world, sorted(started))
         except CommandFailed as error:
             raise _explained(self.world, started, error) from error
@@ -89,18 +91,15 @@ class Start:
         usual = active(chosen) if "up" in self.words else ()
         return frozenset[str]().union(*(reachable(start, chosen) for start in {*named, *usual} or {name}))
 
-    def _prepare(self, names: frozenset[str]) -> None:
+    def _prepare(self, names: frozenset[str], tell: Callable[[str], None]) -> None:
         """What `compose up` leaves undone: it starts no paused container, and stops none for a profile."""
         project, there = self.world.opened.project(), _by_service(docker.containers(self.world.opened.scene.project))
         paused = {one.service for found in there.values() for one in found if one.state == "paused"} & names
         if paused:
-            compose.unpause(project, sorted(paused), self._tell)
+            compose.unpause(project, sorted(paused), tell)
         gone = _deselected(self.world, there, names)
         if gone:
-            compose.remove(project, sorted(gone), self._tell)
-
-    def _tell(self, line: str) -> None:
-        self.world.progress("up", line)
+            compose.remove(project, sorted(gone), tell)
 
 
 # --- is it already right? ----------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
 from hsm_tasks.engine import Fingerprint, Words
 from hsm_tasks.fingerprint import Part
+from hsm_tasks.order import Order
+from hsm_tasks.own import Own, needed
 from hsm_tasks.starting import Start
 from hsm_tasks.words import ASIDE, COMMANDS, NEEDS_NAME, SHIPPING
 from hsm_tasks.world import World, left_commit, left_pin
@@ -31,41 +33,61 @@ SYNC = ("lock", "check")
 
 def names(plan: Plan, world: World) -> Iterator[str]:
     """All that a command line may name."""
-    yield from _makers(plan, world, ())
+    yield from _makers(plan, world, Order((), Own(), ()))
 
 
-def tasks(plan: Plan, world: World, words: Sequence[str] = ()) -> list[Task]:
-    """The whole graph. `words` are the canonical words of the command line: `up` must know its companions."""
-    made = {name: make() for name, make in _makers(plan, world, words).items()}
-    _in_order(made, tuple(words))
+def tasks(plan: Plan, world: World, words: Sequence[str] = (), own: Own | None = None) -> list[Task]:
+    """The whole graph. `words` are the canonical words of the command line: `up` must know its companions.
+
+    The user's `own` tasks are not among those that come back, but are told what they have to wait for.
+    """
+    order = _order(words, world, own or Own())
+    made = {name: make() for name, make in _makers(plan, world, order).items()}
+    _in_order(made, order)
     return list(made.values())
 
 
 def needed_tasks(
-    plan: Plan, world: World, words: Sequence[str], only: Sequence[str], certain: Mapping[str, Claim]
+    plan: Plan, world: World, words: Sequence[str], only: Sequence[str], certain: Mapping[str, Claim], own: Own
 ) -> tuple[list[Task], dict[str, Claim]]:
     """The tasks of these names (`only`) and of what they need; and, in place of a task, those that are certain.
 
-    To make a task takes its time, and so it does to look at one.
+    To make a task takes its time, and so it does to look at one. As in `tasks`, `own` are only told what to wait for.
     """
+    order = _order(words, world, own)
     fresh = {name: claim for name, claim in certain.items() if name not in only}
-    makers = _makers(plan, world, words) if [*only] != ["sync"] else _makers_of_sync(plan, world)
-    made = _needed(plan, makers, only, fresh)
-    _in_order(made, tuple(words))
-    left = _behind(made, fresh)
-    for task in made.values():
-        task["task_dep"] = [name for name in task["task_dep"] if name not in left]
+    makers = _makers(plan, world, order) if [*only] != ["sync"] else _makers_of_sync(plan, world)
+    mine = needed(own, only)
+    wanted = [*only, *(name for task in mine for name in _names(task, plan))]
+    made = _needed(plan, makers, [name for name in wanted if name not in own.tasks], fresh)
+    _in_order(made, order)
+    asked = [(task["task_dep"], task.get("file_dep", ())) for task in made.values()]
+    left = _behind([*asked, *(([*task.task_dep, *task.setup_tasks], task.file_dep) for task in mine)], fresh)
+    lists = [task["task_dep"] for task in made.values()]
+    for named in [*lists, *(task.task_dep for task in mine), *(task.setup_tasks for task in mine)]:
+        named[:] = [name for name in named if name not in left]
     return list(made.values()), left
+
+
+def _names(task: Any, plan: Plan) -> Iterator[str]:
+    """What a task of the user needs, and the steps whose files it reads."""
+    yield from (*task.task_dep, *task.setup_tasks, *task.calc_dep)
+    left = leaving(plan)
+    yield from (left[path] for path in task.file_dep if path in left)
+
+
+def _order(words: Sequence[str], world: World, own: Own) -> Order:
+    return Order(tuple(words), own, commands.active(world.opened.scene.chosen))
 
 
 def claims(plan: Plan, world: World) -> Iterator[Claim]:
     """What the steps of a sync say of themselves, in an order in which they could run."""
-    leaving = _leaving(plan)
+    made_by = leaving(plan)
     for step in plan.of_sync:
         inputs = _inputs(step)
         yield Claim(
             name=label(step),
-            needs=(*_after(step, ()), *(leaving[path] for path in inputs if path in leaving)),
+            needs=(*_after(step, ()), *(made_by[path] for path in inputs if path in made_by)),
             inputs=inputs,
             outputs=() if isinstance(step, Lock) else _outputs(step),
             parts=partial(_parts, step, world),
@@ -79,17 +101,17 @@ def files(plan: Plan, names: Container[str]) -> list[str]:
     return [path for step in steps for path in (*_inputs(step), *_outputs(step))]
 
 
-def _leaving(plan: Plan) -> dict[str, str]:
+def leaving(plan: Plan) -> dict[str, str]:
     """file → the step that leaves it."""
     return {path: label(step) for step in plan.of_sync for path in _outputs(step)}
 
 
-def _behind(made: Mapping[str, Task], fresh: Mapping[str, Claim]) -> dict[str, Claim]:
-    """Those of the steps that the tasks need, directly or not."""
+def _behind(asked: Sequence[tuple[Iterable[str], Iterable[str]]], fresh: Mapping[str, Claim]) -> dict[str, Claim]:
+    """Those of the steps that tasks need, directly or not: (the names, the files that each of the tasks asks for)."""
     found: set[str] = set()
-    waiting: list[str] = [name for task in made.values() for name in task["task_dep"]]
+    waiting: list[str] = [name for names, _ in asked for name in names]
     paths = {path: name for name, claim in fresh.items() for path in claim.outputs}
-    waiting += [paths[path] for task in made.values() for path in task.get("file_dep", ()) if path in paths]
+    waiting += [paths[path] for _, read in asked for path in read if path in paths]
     while waiting:
         name = waiting.pop()
         if name in fresh and name not in found:
@@ -98,14 +120,14 @@ def _behind(made: Mapping[str, Task], fresh: Mapping[str, Claim]) -> dict[str, C
     return {name: claim for name, claim in fresh.items() if name in found}
 
 
-def _makers(plan: Plan, world: World, words: Sequence[str]) -> dict[str, Callable[[], Task]]:
+def _makers(plan: Plan, world: World, order: Order) -> dict[str, Callable[[], Task]]:
     """name → the task, for when it is asked for."""
     chosen = world.opened.scene.chosen
     world.memo["builds"] = {step.name: step for step in plan.builds}
-    started = Start(world, frozenset(words))
-    joint = _joint_builds(plan, frozenset(words), commands.active(chosen))
+    starts = [Start(world, stage) for stage in order.stages]
+    joint = _joint_builds(plan, order.ups, order.usual)
     steps: dict[str, Callable[[], Task]] = {
-        label(step): partial(_step, step, world, started, joint) for step in plan.steps
+        label(step): partial(_step, step, world, starts[order.stage_of(label(step))], joint) for step in plan.steps
     }
     return steps | dict(_groups(plan, chosen)) | dict(_commands(world, chosen))
 
@@ -123,7 +145,7 @@ def _needed(
     plan: Plan, makers: Mapping[str, Callable[[], Task]], only: Iterable[str], fresh: Mapping[str, Claim]
 ) -> dict[str, Task]:
     """The tasks of these names and all that they need but what is fresh, in the order of `makers`."""
-    leaving = _leaving(plan)
+    made_by = leaving(plan)
     found: dict[str, Task] = {}
     waiting = list(only)
     while waiting:
@@ -131,21 +153,15 @@ def _needed(
         if name not in found and name not in fresh:
             task = found[name] = makers[name]()
             waiting += task["task_dep"]
-            waiting += [leaving[path] for path in task.get("file_dep", ()) if path in leaving]
+            waiting += [made_by[path] for path in task.get("file_dep", ()) if path in made_by]
     return {name: found[name] for name in makers if name in found}
 
 
-def _in_order(made: Mapping[str, Task], words: tuple[str, ...]) -> None:
-    """`down`, `stop` and `restart` act at once: each waits for the words before it, and what starts later for it."""
-    acting: list[str] = []
-    for place, word in enumerate(words):
-        if word.partition(":")[0] in ("down", "stop", "restart"):
-            made[word]["task_dep"] += words[:place]
-            acting.append(word)
-        elif acting and word.partition(":")[0] == "up":
-            ups = [word] if ":" in word else made[word]["task_dep"]
-            for up in ups:
-                made[up]["task_dep"] += [other for other in acting if other not in made[up]["task_dep"]]
+def _in_order(made: Mapping[str, Task], order: Order) -> None:
+    """What waits for words of the line is told so."""
+    for name, waits in order.waits():
+        task_dep = order.own.tasks[name].task_dep if name in order.own.tasks else made[name]["task_dep"]
+        task_dep += [other for other in waits if other not in task_dep]
 
 
 def _joint_builds(plan: Plan, words: frozenset[str], usual: tuple[str, ...]) -> tuple[str, ...]:

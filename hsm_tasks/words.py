@@ -44,6 +44,8 @@ COMMANDS: Mapping[str, str] = {
     "explain": "explain [CODE]  what a message means, and what to do",
     "completion": "completion SHELL  the script that completes hsm's words: bash, zsh or fish",
 }
+DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcompletion")
+STEPS = ("clone", "resolve", "lock", "render", "merge", "check", "build", "up")
 ASIDE = ("doctor", "init", "schema", "explain", "completion")  # not about one stack that works
 # questions: nothing else on their line
 ALONE = (*ASIDE, *SHIPPING, "plan", "graph", "status", "stacks", "logs", "compose")
@@ -58,10 +60,11 @@ def looks_at_updates(words: Sequence[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """`head:name`, or `head` alone (then `name` is empty)."""
+    """`head:name`, or `head` alone (then `name` is empty). `args`: what stands behind it for a task of the user."""
 
     head: str
     name: str = ""
+    args: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Word:

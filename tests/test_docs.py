@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README, MANUAL, DECISIONS, CHANGES = (
     ROOT / name for name in ("README.md", "docs/manual.md", "docs/decisions.md", "CHANGELOG.md")
 )
-DOCUMENTS = (README, MANUAL, DECISIONS, CHANGES)
+DOCUMENTS = (README, MANUAL, DECISIONS, CHANGES, ROOT / "docs/custom-tasks.md")
 
 
 @cache

@@ -196,10 +196,11 @@ def slow():
     if stop.wait(60):
         raise HsmError("a child was killed")
 tasks = [step("a"), step("b", [out("a")], action=slow), step("c", [out("b")])]
-sys.exit(do(tasks, "-n", sys.argv[1], on_interrupt=stop.set))
+sys.exit(do(tasks, "-n", sys.argv[1], on_interrupt=stop.set, again="doit sync"))
 """
     code, said, seconds = interrupted(process("import threading\n" + script, jobs), Path("begun"))
-    assert (code, said) == (130, "interrupted: what had finished is saved\n")
+    told = "what had finished is saved; 2 steps are left: b, c\n  run `doit sync` again: it goes on from there\n"
+    assert (code, said) == (130, f"interrupted: {told}")
     assert seconds < 10  # and not the minute that the step would take
     assert results() == {"a": "ran"}
     do([step("a"), step("b", [out("a")]), step("c", [out("b")])])
@@ -213,7 +214,7 @@ tasks = [step("a", action=lambda: (Path("begun").write_text(""), time.sleep(60))
 sys.exit(do(tasks, "-r", "json"))
 """
     code, said, _ = interrupted(process(script), Path("begun"))
-    assert (code, said) == (130, "interrupted: what had finished is saved\n")
+    assert (code, said) == (130, "interrupted: what had finished is saved; 1 step is left: a\n")
 
 
 def test_an_interrupt_does_not_wait_for_an_action_that_hears_nothing() -> None:

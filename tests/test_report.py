@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hsm_tasks import BUG, report, shortcut
-from hsm_tasks.core.errors import ConfigError, HsmError, Problem
+from hsm_tasks import BUG, commands, report, shortcut
+from hsm_tasks.core.errors import CommandFailed, ConfigError, HsmError, Problem
 from hsm_tasks.engine import Words
 from hsm_tasks.report import Reporter
 from tests.support.steps import do, fail, out, step
@@ -131,6 +133,56 @@ def test_lines_never_mix_with_many_threads(said: Say) -> None:
     assert all(re.fullmatch(r"<\d+ Thread[^<>]*>|make:\d+ \(first run, T\)|20 of 20.*", line) for line in lines)
 
 
+# --- logs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="logs")
+def _logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the logs of failed steps go."""
+    monkeypatch.setattr(report, "_write_log", partial(commands.keep_log, tmp_path / "logs"))
+    return tmp_path / "logs"
+
+
+def test_the_log_of_a_failed_step_has_all_that_it_said(said: Say, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reporter, "secrets", ("hunter2",))
+
+    def build() -> None:
+        report.progress("build:api", "step 1 with hunter2")
+        raise CommandFailed(("docker", "build"), 1, "".join(f"line {number}\n" for number in range(200)))
+
+    text = said([step("build:api", action=build), step("b")], "-n", "8", "--continue")
+    assert "  log: logs/build-api.log\n" in text
+    assert "  | … 140 lines more, see the log\n  | line 140\n" in text
+    assert "  | line 199\n" in text
+    log = (logs / "build-api.log").read_text()
+    assert log.startswith("build:api failed (first run)\n")
+    assert re.search(r"^ +\d+\.\d\d s  step 1 with \*\*\*$", log, re.MULTILINE)
+    assert log.count("  | line ") == 200
+    assert [path.name for path in logs.iterdir()] == ["build-api.log"], "who does not fail leaves none"
+
+
+def test_a_log_is_kept_with_v0_too(said: Say, logs: Path) -> None:
+    def act() -> None:
+        report.progress("a", "half way")
+        fail()
+
+    assert "log: logs/a.log" in said([step("a", action=act)], "-v", "0")
+    assert "half way" in (logs / "a.log").read_text()
+
+
+def test_logs_do_not_grow_in_number_without_end(tmp_path: Path) -> None:
+    for number in range(60):
+        path = tmp_path / commands.keep_log(tmp_path / "logs", f"build:{number}", "text\n")
+        os.utime(path, (number, number))
+    kept = {path.name for path in (tmp_path / "logs").iterdir()}
+    assert kept == {f"build-{number}.log" for number in range(10, 60)}
+
+
+def test_a_log_that_can_not_be_written_hides_no_failure(said: Say, logs: Path) -> None:
+    logs.write_text("in the way")
+    assert said([step("a", action=fail)]).startswith("a failed (first run, T)\n  it is broken\n  hint: mend it\n0 of")
+
+
 # --- errors outside of a run -------------------------------------------------------------------------------------
 
 
@@ -156,7 +208,7 @@ def test_durations_are_short(seconds: float, text: str) -> None:
 
 
 def test_progress_in_a_pipe_is_a_line_now_and_then(said: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_PLAIN_SECONDS", 0.1)
+    monkeypatch.setattr("hsm_tasks.lines._PLAIN_SECONDS", 0.1)
 
     def clone() -> None:
         for number in range(40):

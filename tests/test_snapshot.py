@@ -357,4 +357,3 @@ def test_doit_takes_it_while_it_imports_a_dodo_file_that_says_nothing_else(bench
     time.sleep(0.05)
     assert not through_doit(bench)
     assert not through_doit(bench)
-    assert "plain" not in (bench.root / ".hsm/snapshot").read_text(errors="replace").split("\0\0")[2:3]

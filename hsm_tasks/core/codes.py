@@ -53,6 +53,28 @@ CODES: Final[dict[str, Kind]] = {
         r"^which compose files\?",
     ),
     "H005": _kind("a switch of what can not be switched", "so it has no modes", "has always one option selected"),
+    "H006": _kind(
+        "a mistake in dodo.py",
+        r"^dodo\.py (stops here|ends the program)",
+        r"^the task function \S+ stops here",
+        "^this is no task",
+        "has a word of hsm as its name",
+        "^two functions make the task",
+        "^a task can not need",
+        "^the task needs what is not there",
+        "^no task of hsm can be made late",
+        "^hsm can not follow this key of doit",
+        "^DOIT_CONFIG must be",
+        "^the stack is read after dodo",
+    ),
+    "H007": _kind(
+        "a task of your own failed",
+        "^it raised ",
+        "^Command (failed|error)",
+        "^Python Task",
+        "its uptodate raised",
+        "can not be remembered",
+    ),
     # the text of hsm.yaml, hsm.local.yaml, hsm.lock and the settings
     "H101": _kind(
         "not YAML, or not TOML",

@@ -126,6 +126,18 @@ def interrupt() -> None:
     _end(pids)
 
 
+def ask_others_to_end() -> None:
+    """Children of which nothing is known here, in our own process group: a user's task started them.
+
+    A terminal tells them of ctrl-C by itself; this is for a signal to us alone, where the kernel (Linux) names them.
+    """
+    with contextlib.suppress(OSError):
+        for listed in Path("/proc/self/task").glob("*/children"):
+            for pid in {*map(int, listed.read_text().split())} - _live:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGTERM)
+
+
 def end(pid: int) -> None:
     """End one child and what it started: it is asked first."""
     _end((pid,))

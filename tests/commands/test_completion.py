@@ -51,6 +51,15 @@ def test_the_words_of_a_stack_are_known_before_and_after_its_first_sync(make: Ma
         here.run("sync")
 
 
+def test_own_tasks_are_completed_without_running_dodo_py(make: Make) -> None:
+    here = make("doit")
+    text = (here.root / "dodo.py").read_text()
+    (here.root / "dodo.py").write_text(f"{text}raise SystemExit('run')\ndef task_migrate(): ...\n")
+    assert words(here, "mig") == ["migrate"]
+    assert words(here, "forget", "mig") == ["migrate"]
+    assert words(here, "help", "mig") == ["migrate"]
+
+
 @pytest.mark.parametrize(
     ("typed", "found"),
     [

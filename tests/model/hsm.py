@@ -70,8 +70,8 @@ def _answers() -> Iterator[list[bool]]:
     """Whether the snapshot was asked, and whether it answered."""
     real, answers = shortcut.taken, list[bool]()
 
-    def taken(argv: Sequence[str], *, from_dodo: bool = False) -> bool:
-        answers.append(real(argv, from_dodo=from_dodo))
+    def taken(argv: Sequence[str]) -> bool:
+        answers.append(real(argv))
         return answers[-1]
 
     shortcut.taken = taken

@@ -1,0 +1,143 @@
+"""A command line, taken apart: doit's command and its options, hsm's words, and what is for the user's own tasks."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hsm_tasks import own
+from hsm_tasks.core.errors import ConfigError, mistake
+from hsm_tasks.own import Dodo, Own
+from hsm_tasks.words import SHIPPING, Word, looks_at_updates
+
+SPEAK_JSON = ("plan", "status", "stacks", "doctor", "update", *SHIPPING)
+TAKES_ALL = ("plan", "graph", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
+VARIABLES = ("stack", "frozen", "target")
+_HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command line, taken apart: doit's command and its options, `name=value` words, and the words that remain.
+
+    `dodo` is the user's dodo.py, where it says more than the import line.
+    """
+
+    command: str
+    options: tuple[str, ...]
+    words: tuple[Word, ...]
+    rest: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    dodo: Dodo | None = None
+    typed_as: tuple[str, ...] = ()
+
+    @property
+    def again(self) -> str:
+        """The line as a person types it once more."""
+        return shlex.join(("doit" if Path(sys.argv[0]).name != "hsm" else "hsm", *self.typed_as))
+
+    @property
+    def first(self) -> Word:
+        """The first word; `sync` where there is none."""
+        return self.words[0] if self.words else Word("sync")
+
+    @property
+    def ships(self) -> bool:
+        """Whether it is about another place than this machine."""
+        there = "target" in self.variables
+        head = self.first.head
+        if there and head not in ("plan", "status", *SHIPPING):
+            raise mistake("target=NAME is for deploy, rollback, plan deploy and status")
+        if head == "update" and self.rest:
+            return True
+        return head in SHIPPING or (there and head == "status") or (head == "plan" and self.rest[:1] == ("deploy",))
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether steps that are certain to be fresh need not be put before doit: no option asks for them all."""
+        return all(map(_HARMLESS.fullmatch, self.options))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether hsm.lock must not change."""
+        value = self.variables.get("frozen", "no")
+        if value not in ("yes", "no"):
+            raise mistake(f'frozen={value}: neither "yes" nor "no"')
+        return value == "yes"
+
+    @property
+    def own_variables(self) -> list[str]:
+        """The `name=value` words that are for the user's tasks."""
+        return [f"{name}={value}" for name, value in self.variables.items() if name not in VARIABLES]
+
+    def typed(self, selected: Sequence[str]) -> list[str]:
+        """The names of tasks as doit is to read them: each with what stands behind it."""
+        args = {str(word): word.args for word in self.words}
+        return [text for name in selected for text in (name, *args.get(name, ()))]
+
+
+def variables(argv: Sequence[str]) -> dict[str, str]:
+    """The `name=value` words of a command line."""
+    return dict(arg.split("=", 1) for arg in argv if _is_variable(arg))
+
+
+def parse(argv: Sequence[str], dodo: Dodo | None = None, peek: Callable[[], Own] = Own) -> Line:
+    """Takes a command line apart. Options may stand before and behind the words.
+
+    `peek` gives the user's tasks, since only they know which of the words behind them are theirs.
+    """
+    from hsm_tasks import engine
+
+    given = variables(argv)
+    command, options, rest = engine.split([arg for arg in argv if not _is_variable(arg)])
+    takes_all = command == "run" and rest[:1] and (Word.parse(rest[0]).head in TAKES_ALL or looks_at_updates(rest))
+    if takes_all:
+        _refuse_unknown(given)
+        return Line(command, tuple(options), (Word.parse(rest[0]),), tuple(rest[1:]), given, dodo)
+    if not rest and dodo is not None:
+        rest = list(dodo.config.get("default_tasks") or ())
+    late, words = _split_all(command, rest, dodo, peek)
+    if not (dodo is not None and any(word.head not in own.TAKEN for word in words)):
+        _refuse_unknown(given)
+    return Line(command, (*options, *late), tuple(words), (), given, dodo)
+
+
+def _refuse_unknown(given: Mapping[str, str]) -> None:
+    unknown = sorted(set(given) - set(VARIABLES))
+    if unknown:
+        raise mistake(f'"{unknown[0]}={given[unknown[0]]}" says nothing to hsm', f"known: {', '.join(VARIABLES)}")
+
+
+def _is_variable(arg: str) -> bool:
+    return "=" in arg and not arg.startswith("-")
+
+
+def _split_all(
+    command: str, rest: Sequence[str], dodo: Dodo | None, peek: Callable[[], Own]
+) -> tuple[list[str], list[Word]]:
+    """Options that stand among the words, and the words."""
+    from hsm_tasks import engine
+
+    options: list[str] = []
+    words: list[Word] = []
+    waiting = list(rest)
+    while waiting:
+        word = Word.parse(waiting.pop(0))
+        if command == "run" and dodo is not None and waiting and word.head not in own.TAKEN:
+            task = peek().tasks.get(str(word))
+            count = own.arguments(task, waiting) if task is not None else 0
+            word, waiting = replace(word, args=tuple(waiting[:count])), waiting[count:]
+        words.append(word)
+        try:
+            _, found, waiting = engine.split([command, *waiting])
+        except ConfigError as error:
+            if word.head in own.TAKEN:
+                raise
+            hint = f"`help {word}` lists the options of the task, `help {command}` those of doit"
+            raise mistake(error.problems[0].message, hint) from error
+        options += found
+    return options, words
