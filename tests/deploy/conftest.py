@@ -1,6 +1,7 @@
 """One registry and one git server for all tests of this folder; workspaces go with all that they started.
 
-Deploying to a machine over ssh and to a swarm takes minutes: `scripts/test --long` has these.
+A deploy has to watch for seconds whether all stays well. So one story over ssh and one on a swarm are always told, and
+what is in files called `*_long.py` takes minutes: `scripts/test --long` has these.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tests.support import world
 from tests.support.gitserver import GitServer
 from tests.support.registry import RegistryServer
 
-collect_ignore = [] if os.environ.get("HSM_LONG") else ["test_ssh.py", "test_swarm.py"]
+collect_ignore_glob = [] if os.environ.get("HSM_LONG") else ["*_long.py"]
 Make = Callable[[Mapping[str, str]], Workspace]
 
 

@@ -17,8 +17,11 @@ SSHD = shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[str, Path]]:
-    """(ssh url, folder with an `ssh` that knows the key), as long as the block runs."""
+def running(folder: Path, *, shared: bool = False) -> Iterator[tuple[str, Path]]:
+    """(ssh url, folder with an `ssh` that knows the key), as long as the block runs.
+
+    `shared`: one connection for all, as ControlMaster in a person's settings has it: most of a deploy is to connect.
+    """
     assert SSHD is not None, "openssh-server is not installed"
     folder.mkdir(parents=True)
     for name in ("key", "host"):
@@ -36,12 +39,17 @@ def running(folder: Path) -> Iterator[tuple[str, Path]]:
     program = folder / "bin/ssh"
     program.parent.mkdir()
     options = "-o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+    if shared:
+        options += f" -o ControlMaster=auto -o ControlPersist=300 -o ControlPath={folder}/line"
     program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F /dev/null -i {folder}/key {options} "$@"\n')
     program.chmod(0o755)
     with world.running(SSHD, "-D", "-e", "-f", str(settings), log=folder / "sshd.log"):
         url = f"ssh://{pwd.getpwuid(os.getuid()).pw_name}@127.0.0.1:{port}"
         _until_it_answers(program, port)
-        yield url, program.parent
+        try:
+            yield url, program.parent
+        finally:
+            subprocess.run([str(program), "-O", "exit", "127.0.0.1"], check=False, capture_output=True)
 
 
 def _until_it_answers(program: Path, port: int) -> None:
