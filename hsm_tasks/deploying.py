@@ -76,7 +76,7 @@ def _prepared(where: Place, new: Shipment, old: Shipment | None, *, tried: bool)
     """All that can go wrong before anything changes: what the target refuses, images that can not be had. The answer
     updates, and waits until all is well; HsmError with the last words of what is not."""
     if where.target.swarm:
-        return partial(swarming.start, where, new, swarming.stack(where, new))
+        return partial(swarming.start, where, new, swarming.stack(where, new, tell=not tried))
     model = located(new.release.model, posixpath.join(where.directory, "files"), new.release.digests)
     (new.folder / rolling.HERE).write_text(dump(model), encoding="utf-8")
     rolling.pull(where, new)

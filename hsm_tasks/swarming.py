@@ -72,10 +72,10 @@ def seen(where: Place) -> tuple[Seen, ...]:
                  for one in _tasks(where) if one.desired == "Running" or one.state.startswith("Complete"))
 
 
-def stack(where: Place, new: Shipment) -> str:
+def stack(where: Place, new: Shipment, *, tell: bool = True) -> str:
     """The text for `docker stack deploy`. It has values in it, so it is written nowhere.
 
-    HsmError where Swarm has no word for something.
+    HsmError where Swarm has no word for something. `tell`: what is otherwise there is said.
     """
     argv = ("compose", "-p", where.project, "-f", COMPOSE, "config", "--format", "json")
     model = json.loads(where.machine.docker(*argv, at=new.folder, explain="compose can not resolve the bundle"))
@@ -94,7 +94,7 @@ def stack(where: Place, new: Shipment) -> str:
     if made.objections:
         lines = "".join(f"\n  {line}" for line in made.objections)
         raise HsmError(f"{new.manifest['stack']} can not run on a swarm:{lines}")
-    for note in made.notes:
+    for note in made.notes if tell else ():
         where.world.say(note)
     return dump(made.model)
 

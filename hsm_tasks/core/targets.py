@@ -67,7 +67,8 @@ def _read(name: str, said: Mapping[str, str]) -> Target:
     if (host is None) == (context is None):
         raise mistake(f"target {name}: either host or context must say where it is", 'host = "ssh://user@server"')
     if host is not None and ssh(host) is None:
-        raise _wrong(name, "host", f'"{host}" is not ssh://[USER@]HOST[:PORT]', "or make a docker context of it")
+        raise _wrong(name, "host", f'"{host}" is not ssh://HOST, with USER@ before HOST and :PORT behind it if needed',
+                     "for anything else make a docker context, and say context = NAME")
     if context is not None and not _CONTEXT.fullmatch(context):
         raise _wrong(name, "context", f'"{context}" is not the name of a docker context', "docker context ls")
     if (project := said.get("project")) is not None and not _PROJECT.fullmatch(project):

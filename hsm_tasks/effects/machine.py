@@ -38,7 +38,7 @@ class Machine:
     def shell(self, script: str, *, text_in: str | None = None, ok: tuple[int, ...] = (0,)) -> Done:
         """A script of sh, on that machine."""
         explain = f"the target {self.name} can not be used" if self.ssh else "a folder of this machine can not be used"
-        hint = "try it by hand: ssh must get there without a password" if self.ssh else ""
+        hint = "255 is of ssh itself: try it by hand, it must get there without a password" if self.ssh else ""
         return process.run(*self._shell(script), text_in=text_in, timeout=_TIMEOUT, explain=explain, hint=hint, ok=ok)
 
     def _shell(self, script: str) -> tuple[str, ...]:
@@ -70,9 +70,17 @@ class Machine:
         return base64.b64decode(done.out) if done.code == 0 else None
 
     def unpack(self, tar: bytes, folder: str) -> None:
-        """Puts the files of a tar below a folder; what else is there stays."""
-        place = shlex.quote(folder)
-        script = f"umask 022; mkdir -p {place} && base64 -d | tar -x -f - -C {place}"
+        """Puts the files of a tar below a folder; what else is there stays. Where the disk is full, nothing changes:
+        all is unpacked beside it first, and then each file takes its place in one move."""
+        place, beside = shlex.quote(folder), shlex.quote(f"{folder}.hsm-new")
+        folders = 'for one; do mkdir -p "$0/$one" || exit; done'
+        files = 'for one; do mv -f "$one" "$0/$one" || exit; done'
+        steps = (
+            f"rm -rf {beside}", f"mkdir -p {place} {beside}", f"{{ base64 -d | tar -x -f - -C {beside}; }}",
+            f"cd {beside}", f"find . -type d -exec sh -c '{folders}' {place} {{}} +",
+            f"find . ! -type d -exec sh -c '{files}' {place} {{}} +",
+        )
+        script = f"umask 022; {' && '.join(steps)}; code=$?; rm -rf {beside}; exit $code"
         self.shell(script, text_in=base64.b64encode(tar).decode())
 
     def has(self, path: str) -> bool:
@@ -159,6 +167,7 @@ def machine(target: Target) -> Machine:
     if where.startswith("ssh://"):
         found = ssh(where)
         if found is None:
-            raise HsmError(f"the context {target.context} leads to {where}, which is not ssh://[USER@]HOST[:PORT]")
+            hint = "it may be ssh://HOST, with a user and a port where they are needed"
+            raise HsmError(f"the context {target.context} leads to {where}", hint)
         return Machine(target.name, env, found)
     return Machine(target.name, env, disk=where.startswith(("unix://", "npipe://")))
