@@ -285,7 +285,8 @@ class Records(Dependency):
             _listed([path for path in changed if path not in (known or ())], "new"),
             _listed(sorted(set(known or ()) - set(task.file_dep)), "no longer read"),
         )
-        return "; ".join(filter(None, reasons)) or ("its uptodate says so" if task.uptodate else "always runs")
+        asked = any(check is not False for check, *_ in task.uptodate)
+        return "; ".join(filter(None, reasons)) or ("its uptodate says so" if asked else "always runs")
 
     def start(self, task: Any) -> None:
         """The task's actions start now (called in their thread): until they have ended well, it has no valid row."""
