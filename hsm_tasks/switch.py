@@ -15,10 +15,13 @@ from hsm_tasks.words import SWITCHES, Word, bare, there_are
 def switched(words: Sequence[Word], texts: Texts, stack: Stack, base: Base) -> str | None:
     """The text of hsm.local.yaml after the words; None where they change nothing. ConfigError names what there is."""
     old = texts.local.text if texts.local else ""
-    text = old
-    for word in words:
-        if word.head in SWITCHES:
-            text, stack = _apply(word, text, stack, base)
+    text, switches = old, [word for word in words if word.head in SWITCHES]
+    for word in switches:
+        text, stack = _apply(word, text, stack, base)
+    undone = [word for word in switches if _apply(word, text, stack, base)[0] != text]
+    if undone:
+        last = ", ".join(map(str, switches))
+        raise mistake(f'"{undone[0]}" does not hold after the words behind it: {last}', "say those that you want")
     return text if text != old else None
 
 
