@@ -52,6 +52,32 @@ def test_every_image_of_the_stack_is_pinned_named_in_hsm_yaml_or_not(make: Make)
     assert pinned == {"api", "job", "metrics", "pg", "toolbox", "web"}
 
 
+def test_images_that_are_mounted_or_built_with_are_pinned_and_move_with_an_update(make: Make, servers: Servers) -> None:
+    base = """\
+services:
+  api:
+    image: @REG@/api:1.0.0
+    volumes: [{type: image, source: "@REG@/${RULES:-rules}:1", target: /rules}]
+  tool: {build: {context: ., additional_contexts: {base: "docker-image://@REG@/base:1"}}}
+"""
+    servers.push("rules", "1")
+    here = make(files={"hsm.yaml": "services: {}\n", "docker-compose.yml": base})
+    here.run("sync")
+    rules, tools = f"{servers.registry.host}/rules:1", f"{servers.registry.host}/base:1"
+    entries = here.entries["images"]
+    assert set(entries) == {rules, tools, f"{servers.registry.host}/api:1.0.0"}
+    (mount,) = here.services["api"]["volumes"]
+    assert mount["source"] == f"{rules}@{entries[rules]['digest']}"
+    assert here.services["tool"]["build"]["additional_contexts"] == {
+        "base": f"docker-image://{tools}@{entries[tools]['digest']}"
+    }
+    moved = servers.push("rules", "1", text="other rules")
+    assert set(here.steps("sync", "frozen=yes").values()) == {"fresh"}
+    here.run("update:api")
+    assert here.services["api"]["volumes"][0]["source"] == f"{rules}@{moved}"
+    assert here.entries["images"][tools] == entries[tools]
+
+
 def test_a_dev_service_is_cloned_once_and_mounted_from_there(make: Make, servers: Servers) -> None:
     here = make(files={"hsm.local.yaml": DEV})
     assert here.steps("sync")["clone:api"] == "ran"
