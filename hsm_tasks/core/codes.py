@@ -43,7 +43,7 @@ CODES: Final[dict[str, Kind]] = {
         r"(is|are) for deploy",
     ),
     "H002": _kind("a word that needs a name", r'^"\S+" needs a (name|shell)', "names nothing after the colon"),
-    "H003": _kind("no stack, or several", r"^no \S+ here", r"^which stack\?", "^there is no stack"),
+    "H003": _kind("no stack, or several", r"^no \S+ here", r"^which stack\?", "^(HSM_STACK: )?there is no stack"),
     "H004": _kind(
         "init has no place for a stack here",
         "is there already$",
@@ -52,7 +52,12 @@ CODES: Final[dict[str, Kind]] = {
         "^there is no compose file here",
         r"^which compose files\?",
     ),
-    "H005": _kind("a switch of what can not be switched", "so it has no modes", "has always one option selected"),
+    "H005": _kind(
+        "a switch of what can not be switched",
+        "so it has no modes",
+        "has always one option selected",
+        "does not hold after the words",
+    ),
     "H006": _kind(
         "a mistake in dodo.py",
         r"^dodo\.py (stops here|ends the program)",
@@ -178,7 +183,11 @@ CODES: Final[dict[str, Kind]] = {
     "H208": _kind(
         "a ref that is none", "^the ref", "^a ref may not", "can not be the name of a branch", "is not asked for"
     ),
-    "H209": _kind("one checkout for two repositories", "the checkout .* (is also|holds another)"),
+    "H209": _kind(
+        "one checkout for two repositories",
+        "the checkout .* (is also|holds another)",
+        "is also the project of stack",
+    ),
     "H210": _kind("a mount of what is not there", "mounts what is not there", "the context .* is not there"),
     # groups
     "H301": _kind(
