@@ -112,8 +112,10 @@ def passthrough(opened: Opened, words: tuple[str, ...]) -> int:
 
 def compose_line(opened: Opened) -> str:
     """What a person would type instead of `doit up`, in the root of the workspace."""
-    root = opened.workspace.root
-    shown = (f"-f {shlex.quote(os.path.relpath(path, root))}" for path in (*opened.files, opened.override))
+    root, project = opened.workspace.root, opened.scene.project
+    shown = [f"-f {shlex.quote(os.path.relpath(path, root))}" for path in (*opened.files, opened.override)]
+    if compose.project_name(opened.files[0].parent, opened.environ) not in ("", project):
+        shown.insert(0, f"-p {project}")  # else the variable would go before the name in the override
     return f"docker compose {' '.join(shown)} up -d --remove-orphans"
 
 

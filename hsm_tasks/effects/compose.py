@@ -27,6 +27,7 @@ from hsm_tasks.effects.composefiles import (
     content,
     env_files,
     profiles,
+    project_name,
     sources,
     surroundings,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "logs",
     "passthrough",
     "profiles",
+    "project_name",
     "read_base",
     "remove",
     "restart",

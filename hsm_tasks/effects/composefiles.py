@@ -103,6 +103,11 @@ def profiles(folder: Path, env: Mapping[str, str] | None = None) -> frozenset[st
     return frozenset(name.strip() for name in named if name.strip())
 
 
+def project_name(folder: Path, env: Mapping[str, str] | None = None) -> str:
+    """What COMPOSE_PROJECT_NAME says, when compose runs in `folder`: it goes before the `name:` of any file."""
+    return _variables(folder, env).get("COMPOSE_PROJECT_NAME", "")
+
+
 def _named_by_environment(folder: Path, env: Mapping[str, str] | None) -> list[Path]:
     known = _variables(folder, env)
     separator = known.get("COMPOSE_PATH_SEPARATOR") or os.pathsep

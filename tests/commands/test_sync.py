@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 
 import pytest
 
@@ -199,6 +201,26 @@ def test_the_printed_compose_line_is_one_that_works(make: Make) -> None:
     said = here.run("sync").err
     line = next(line.strip() for line in said.splitlines() if "docker compose -f" in line)
     assert line.endswith("up -d --remove-orphans")
+
+
+@pytest.mark.parametrize("where", ["the environment", ".env"])
+def test_the_printed_compose_line_means_the_project_of_hsm_yaml(make: Make, where: str) -> None:
+    here = make()
+    if where == ".env":
+        here.write(".env", "COMPOSE_PROJECT_NAME=another\n")
+    else:
+        here.variables["COMPOSE_PROJECT_NAME"] = "another"
+    lines = here.run("sync").err.splitlines()
+    (line,) = (line.partition(": ")[2] for line in lines if "docker compose" in line)
+    said = subprocess.run(
+        ["sh", "-c", line.replace("up -d --remove-orphans", "config --format json")],
+        cwd=here.root,
+        env=here.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert json.loads(said)["name"] == here.project
 
 
 def test_values_of_variables_are_not_written_down_but_for_images(make: Make) -> None:
