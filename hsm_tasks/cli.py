@@ -31,7 +31,7 @@ from hsm_tasks.line import SPEAK_JSON, TAKES_ALL, Line, parse, variables
 from hsm_tasks.own import Dodo, Own
 from hsm_tasks.scene import Opened, Wish, open_stack
 from hsm_tasks.switch import switched
-from hsm_tasks.words import COMMANDS, DOIT, STEPS, SWITCHES, Word, bare, resolve, there_are
+from hsm_tasks.words import COMMANDS, DOIT, STEPS, SWITCHES, Word, bare, not_selected, resolve, there_are
 from hsm_tasks.workspace import STATE, Workspace
 from hsm_tasks.world import World
 
@@ -237,9 +237,11 @@ def _service(word: Word, opened: Opened) -> str:
         if word.head == "logs":
             return ""
         raise bare(word, running)
-    service = chosen.stands_for(word.name)
-    if service is None or service not in running:
+    service = chosen.meant(word.name)
+    if service is None:
         raise there_are(str(word), [f"{word.head}:{name}" for name in running])
+    if service not in running:
+        raise not_selected(word, service)
     return service
 
 

@@ -177,7 +177,7 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
         schema=schema(),
         base_digest=reading.digest,
         compose=compose.identity(),
-        move=frozenset(chosen.stands_for(name) or name for name in names),
+        move=frozenset(chosen.meant(name) or name for name in names),
         everything=wish.everything,
         frozen=wish.frozen,
         project=stack.name or base.name,

@@ -166,7 +166,7 @@ def _update(asked: Asked) -> int:
     everything = len(names) < len(words)
     wish = Wish(move=names, everything=everything, frozen=asked.frozen, look=True)
     opened = open_stack(asked.here, asked.stack, asked.environ, wish)
-    if unknown := sorted(name for name in names if opened.scene.chosen.stands_for(name) is None):
+    if unknown := sorted(name for name in names if opened.scene.chosen.meant(name) is None):
         raise there_are(f"update:{unknown[0]}", [f"update:{name}" for name in opened.scene.chosen.forms])
     said = outdated.outdated(World(opened, report.progress, report.say, looks=True))
     text = json.dumps(said, indent=2, ensure_ascii=False) if "--json" in flags else _moves(said)

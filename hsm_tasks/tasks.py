@@ -395,6 +395,8 @@ def _commands(world: World, chosen: Chosen) -> Iterator[Maker]:
         yield _maker(head)
     for name in running:
         yield from _about(name, world)
+    for name in sorted(chosen.forms):
+        yield _hidden(f"update:{name}", SYNC, partial(outdated.report_update, world))
     for name in _switchable(world):
         yield _hidden(name, SYNC)
 
@@ -402,7 +404,6 @@ def _commands(world: World, chosen: Chosen) -> Iterator[Maker]:
 def _about(name: str, world: World) -> Iterator[Maker]:
     for head, action in (("stop", commands.stop), ("restart", commands.restart)):
         yield _hidden(f"{head}:{name}", (), partial(action, world, name))
-    yield _hidden(f"update:{name}", SYNC, partial(outdated.report_update, world))
 
 
 def _maker(head: str, after: Iterable[str] = (), action: Callable[[], object] | None = None) -> Maker:

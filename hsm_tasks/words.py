@@ -92,6 +92,11 @@ def bare(word: Word, names: Iterable[str]) -> ConfigError:
     return mistake(f'"{word.head}" needs a name', f"one of: {known or 'none'}")
 
 
+def not_selected(word: Word, service: str) -> ConfigError:
+    """The refusal of a word about an option that is off: it has no containers, and another answers in its place."""
+    return mistake(f'"{word}": {service} is an option that is not selected', f"select it first: use:{service}")
+
+
 def resolve(words: Sequence[Word], tasks: Iterable[str], chosen: Chosen) -> list[str]:
     """The names of the tasks that the words mean, in their order; ConfigError for a word that means none."""
     known = tuple(tasks) if any(str(word) != "sync" for word in words) else ("sync",)
@@ -112,9 +117,11 @@ def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
     if word.head in SWITCHES:  # it was understood when it was applied: an alias, perhaps
         return ["sync"]
     if word.head in ABOUT_SERVICES:
-        service = chosen.stands_for(word.name)
+        service = chosen.meant(word.name)
         if service and f"{word.head}:{service}" in known:
             return [f"{word.head}:{service}"]
+        if service and chosen.forms[service].mode == "off":
+            raise not_selected(word, service)
     matching = [name for name in known if fnmatchcase(name, text)] if set(text) & set("*?[") else []
     if not matching:
         raise _unknown(word, known)
@@ -124,7 +131,7 @@ def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
 def _unknown(word: Word, known: tuple[str, ...]) -> ConfigError:
     """Of a step or a command that there is not: who has the right head is told the names, who has not, the heads."""
     same = [name for name in known if name.startswith(f"{word.head}:")] if word.name else []
-    if same:
+    if same or (word.name and word.head in known):
         return there_are(str(word), same)
     heads = [*ASIDE, *(name for name in known if ":" not in name and not name.startswith("_"))]
     near = difflib.get_close_matches(word.head, heads, n=1) if word.name else []

@@ -57,6 +57,7 @@ CODES: Final[dict[str, Kind]] = {
         "so it has no modes",
         "has always one option selected",
         "does not hold after the words",
+        "is an option that is not selected",
     ),
     "H006": _kind(
         "a mistake in dodo.py",

@@ -106,6 +106,10 @@ class Chosen(Frozen, frozen=True, kw_only=True):
         asked = "*" in self.enabled or not self.enabled.isdisjoint(form.profiles)
         return form.mode != "off" and (form.active or not form.profiles or asked)
 
+    def meant(self, name: str) -> str | None:
+        """The service that a person means, by its own name (it may be off) or by an alias; None: there is none."""
+        return name if name in self.forms else self.targets.get(name)
+
     def stands_for(self, name: str) -> str | None:
         """The running service that answers to a service's name or to an alias."""
         if name in self.targets:

@@ -190,6 +190,23 @@ def test_update_keeps_the_entries_of_other_modes_and_options(make: Make, servers
     assert {f"{servers.registry.host}/my:8", f"{servers.registry.host}/pg:16"} <= set(here.entries["images"])
 
 
+def test_update_moves_the_entry_of_an_option_that_is_off_too(make: Make, servers: Servers) -> None:
+    servers.push("volatile", "1")
+    here = make()
+    here.edit("docker-compose.yml", "@REG@/my:8", "@REG@/volatile:1")
+    here.edit("hsm.yaml", "selection: pg", "selection: my")
+    here.run("sync")
+    here.edit("hsm.yaml", "selection: my", "selection: pg")
+    here.run("sync")
+    key = f"{servers.registry.host}/volatile:1"
+    for number, words in enumerate((["update"], ["update:my"])):
+        moved = servers.push("volatile", "1", text=f"newer {number}")
+        assert here.entries["images"][key]["digest"] != moved
+        assert "volatile:1" in here.run(*words, "--dry-run").out
+        here.run(*words)
+        assert here.entries["images"][key]["digest"] == moved, words
+
+
 def test_a_frozen_sync_fails_naming_what_the_lock_lacks(make: Make) -> None:
     here = make()
     done = here.run("sync", "frozen=yes", code=1)

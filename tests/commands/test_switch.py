@@ -62,6 +62,14 @@ def test_an_alias_stands_for_the_chosen_option(make: Make) -> None:
     assert "build" in here.services["pg"]
 
 
+@pytest.mark.parametrize("head", ["up", "stop", "restart", "logs", "sh"])
+def test_the_name_of_an_option_that_is_off_is_never_taken_for_the_chosen_one(make: Make, head: str) -> None:
+    here = make()
+    said = here.run(f"{head}:my", code=3).err
+    assert f'"{head}:my": my is an option that is not selected' in said
+    assert "use:my" in said
+
+
 def test_words_of_one_line_count_together_and_if_one_is_wrong_none_does(make: Make) -> None:
     here = make()
     here.run("sync")
