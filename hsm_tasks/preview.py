@@ -192,7 +192,7 @@ class Preview:
     def diff(self, plan: Plan) -> str:
         """What would change in the override, as a unified diff; pins that are not known yet are shown as such."""
         target = plan.check.output
-        old = files.read_if_there(self.world.path(target)) or ""
+        old = _shown(self.world.path(target))
         fragments = [self._content(step.output) or self._draft(step) for step in plan.renders]
         new = merge(plan.merge.project, fragments, plan.merge.volumes)
         lines = difflib.unified_diff(old.splitlines(), new.splitlines(), target, f"{target} (planned)", lineterm="")
@@ -214,6 +214,14 @@ class _Silent:
 
     def __init__(self) -> None:
         self.value_savers: list[object] = []
+
+
+def _shown(path: Path) -> str:
+    """A file for a diff, whatever somebody has done to it."""
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _digest_of(path: str) -> str:

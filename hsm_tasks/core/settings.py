@@ -30,6 +30,7 @@ _KEY: Final = re.compile(
 )
 _PART: Final = re.compile(r"[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'")
 _HERE: Final = ("tool", "hsm")
+_FOLDERS: Final = ("stacks_dir", "repos_dir")
 
 
 def parse(text: str, filename: str) -> Settings | None:
@@ -40,7 +41,12 @@ def parse(text: str, filename: str) -> Settings | None:
     problems = [problem(text, filename, path, message, hint) for path, message, hint in _mistakes(table)]
     if problems:
         raise ConfigError(*problems)
-    return msgspec.convert(table, Settings)
+    return msgspec.convert(table | {key: _plain(table[key]) for key in _FOLDERS if key in table}, Settings)
+
+
+def _plain(folder: str) -> str:
+    """`./repos/` is `repos`: steps and settings compare paths as texts."""
+    return str(PurePosixPath(folder))
 
 
 def problem(text: str, filename: str, path: _Path, message: str, hint: str = "") -> Problem:
@@ -48,7 +54,7 @@ def problem(text: str, filename: str, path: _Path, message: str, hint: str = "")
     return Problem(filename, *_place(text, (*_HERE, *path)), ".".join((*_HERE, *path)), message, hint)
 
 
-def _table(text: str, filename: str) -> Mapping[str, Any] | None:
+def _table(text: str, filename: str) -> dict[str, Any] | None:
     if "hsm" not in text:
         return None
     try:
@@ -60,7 +66,7 @@ def _table(text: str, filename: str) -> Mapping[str, Any] | None:
     if not isinstance(tool, Mapping) or "hsm" not in tool:
         return None
     table = tool["hsm"]
-    if not isinstance(table, Mapping):
+    if not isinstance(table, dict):
         raise ConfigError(problem(text, filename, (), "must be a table"))
     return table
 
@@ -72,8 +78,8 @@ def _mistakes(table: Mapping[str, Any]) -> _Found:
         else:
             known = ", ".join(_CHECKS)
             yield (key,), "unknown key", did_you_mean(key, _CHECKS) or f"known here: {known}"
-    stacks, repos = table.get("stacks_dir", "stacks"), table.get("repos_dir", "repos")
-    if stacks == repos:
+    stacks, repos = (str(table.get(f"{key}_dir", key)) for key in ("stacks", "repos"))
+    if _plain(stacks) == _plain(repos):
         yield ("repos_dir",), "checkouts need a folder of their own, apart from stacks_dir", ""
 
 

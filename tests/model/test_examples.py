@@ -48,6 +48,10 @@ BROKEN: dict[str, tuple[int, list[Op]]] = {
         4,
         [Become(0, 0), Become(1, 4), Sync(), Set(0, "dev_env", 1), Kill(40), Sync(True, planned=True)],
     ),
+    "plan: the override was no text any more, so there was no plan": (
+        2,
+        [Sync(), Tamper("garbage", "docker-compose.hsm.yml"), Sync(True, planned=True)],
+    ),
     "plan: hsm.lock may be written, it said, although nobody had to be asked": (
         4,
         [Become(0, 0), Become(1, 1), Sync(), Tamper("delete", "s2.json"), Sync(True, planned=True)],
