@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -18,6 +17,3 @@ def told() -> Iterator[Tell]:
     """Plays a story: how many plain services there are at first, and what happens."""
     with scratch() as place, stage(place / "stage", place / "memo") as (servers, _):
         yield lambda count, ops: tell(place / "stage", servers, count, ops)
-
-# 300 sequences take ten minutes beside other work; until they are quicker, `scripts/test --long` has them.
-collect_ignore = [] if os.environ.get("HSM_LONG") else ["test_sequences.py"]
