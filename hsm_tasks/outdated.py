@@ -52,7 +52,8 @@ def report_update(world: World) -> None:
     moved += [key for key in {*before.repositories, *after.repositories}
               if before.repositories.get(key) != after.repositories.get(key)]
     rows = _rows(before, after, moved, world)
-    world.say(tables.moves(rows) if rows else "hsm.lock: nothing has moved")
+    # an entry may only have come to say more: of a new option the healthcheck is recorded, too
+    world.say(tables.moves(rows) if any(row["moves"] for row in rows) else "hsm.lock: nothing has moved")
 
 
 def _rows(old: lock.Lock, new: lock.Lock, keys: Iterable[str], world: World) -> list[Row]:

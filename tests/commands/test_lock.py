@@ -155,6 +155,15 @@ def test_update_of_one_service_moves_that_one_only(make: Make, servers: Servers)
     assert {entry["digest"] for entry in here.entries["images"].values()} == newer
 
 
+def test_an_entry_that_only_says_more_has_not_moved(make: Make) -> None:
+    here = make(files={"hsm.yaml": "services: {api: {mode: prod}}\n", "docker-compose.yml": ONE})
+    here.run("sync")
+    here.edit("hsm.yaml", "services", "groups: {any: {strategy: M-of-N, options: [api], selection: [api]}}\nservices")
+    assert "nothing has moved" in here.run("update").err
+    (entry,) = here.entries["images"].values()
+    assert "healthcheck" in entry
+
+
 def test_update_takes_the_newest_tag_of_a_range(make: Make, servers: Servers) -> None:
     servers.push("ranged", "1.0.0")
     stack = 'services: {api: {prod: {image: "@REG@/ranged", version: "^1.0"}}}\n'
