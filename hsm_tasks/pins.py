@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from hsm_tasks.core import tags
@@ -10,8 +12,10 @@ from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Resolve
 from hsm_tasks.core.reference import ImageReference
 from hsm_tasks.effects import docker, files
-from hsm_tasks.effects.registry import ImageConfig
 from hsm_tasks.world import World
+
+if TYPE_CHECKING:
+    from hsm_tasks.effects.registry import ImageConfig
 
 
 def resolve(step: Resolve, world: World) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,9 +16,11 @@ from hsm_tasks.core.model import Pin
 from hsm_tasks.core.mounts import is_open
 from hsm_tasks.effects import files, git
 from hsm_tasks.effects.composemodel import filled_in_paths
-from hsm_tasks.effects.registry import Registry
 from hsm_tasks.scene import Opened
 from hsm_tasks.workspace import LOCAL, OVERRIDE
+
+if TYPE_CHECKING:
+    from hsm_tasks.effects.registry import Registry
 
 
 @dataclass(slots=True)
@@ -31,7 +33,6 @@ class World:
     opened: Opened
     progress: Callable[[str, str], None]
     say: Callable[[str], None]
-    registry: Registry = field(init=False)
     looks: bool = False
     """Nothing is to be written, no cache either."""
     memo: dict[Any, Any] = field(default_factory=dict)
@@ -39,10 +40,20 @@ class World:
     guard: threading.RLock = field(default_factory=threading.RLock)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _ignored: bool = False
+    _registry: Registry | None = None
 
-    def __post_init__(self) -> None:
+    @property
+    def registry(self) -> Registry:
+        """Every registry; one instance a run, which remembers what it was told. Most runs ask none."""
+        from hsm_tasks.effects.registry import Registry
+
         settings = self.opened.workspace.settings
-        self.registry = Registry(mirrors=settings.mirrors, insecure=settings.insecure_registries, warn=self.say)
+        with self.guard:
+            if self._registry is None:
+                self._registry = Registry(
+                    mirrors=settings.mirrors, insecure=settings.insecure_registries, warn=self.say
+                )
+            return self._registry
 
     def path(self, text: str) -> Path:
         """A path of a step, on this machine."""
