@@ -89,18 +89,7 @@ def _render(step: Render, world: World) -> None:
 
 def _merge(step: Merge, world: World) -> None:
     fragments = [files.read(world.path(path)) for path in step.fragments]
-    _forget_others(step, world)
     files.write_if_changed(world.path(step.output), merge.merge(step.project, fragments, step.volumes))
-
-
-def _forget_others(step: Merge, world: World) -> None:
-    """The fragments and the pins of services that are gone go too."""
-    known = {world.path(path).stem for path in step.fragments}
-    for folder in (world.opened.state / "fragments", world.opened.state / "pins"):
-        for path in folder.iterdir() if folder.is_dir() else ():
-            writing = folder.name == "pins" and path.name.startswith(".")  # by a step that runs now
-            if path.stem.partition("@")[0] not in known and not writing:
-                files.remove(path)
 
 
 def _check(step: Check, world: World) -> None:

@@ -271,7 +271,7 @@ class Meant(NamedTuple):
 
 
 def _meant(opened: Opened, line: Line, world: World) -> Meant:
-    from hsm_tasks import tasks
+    from hsm_tasks import stale, tasks
     from hsm_tasks.core.plan import plan
 
     api.offer(lambda: opened)
@@ -281,7 +281,7 @@ def _meant(opened: Opened, line: Line, world: World) -> Meant:
     known = tuple(tasks.names(made, world))
     mine = own.tasks(line.dodo, [text for word in line.words for text in (str(word), *word.args)])
     own.tied(mine, known, lambda word: resolve([Word.parse(word)], known, chosen))
-    own.meet(mine, tasks.leaving(made), opened.workspace.root)
+    own.meet(mine, stale.leaving(made), opened.workspace.root)
     return Meant(made, resolve(line.words, (*known, *mine.tasks), chosen), mine)
 
 
@@ -307,15 +307,16 @@ def _run_doit(opened: Opened, line: Line) -> int:
 
 def _do(opened: Opened, line: Line, world: World) -> int:
     """A run of the steps that the words of the line need."""
-    from hsm_tasks import certain, engine, tasks
+    from hsm_tasks import certain, engine, stale, tasks
 
     meant = _meant(opened, line, world)
     made, selected = meant.plan, meant.selected
     commands.keep_switch(opened, report.say)  # only now: every word of the line means something
     if line.frozen:
         commands.refuse_new_entries(opened)
+    commands.forget_gone(opened)
     records = engine.Records(opened.state / "state.db")
-    known = certain.certain(tasks.claims(made, world), records.backend.row) if line.may_skip else {}
+    known = certain.certain(stale.claims(made, world), records.backend.row) if line.may_skip else {}
     graph, fresh = tasks.needed_tasks(made, world, selected, selected or ["sync"], known, meant.own)
     report.keep_logs(partial(commands.keep_log, opened.state / "logs"))
     by_hand = f"to do it by hand: {commands.compose_line(opened)}"
@@ -363,9 +364,9 @@ def _is_gone(opened: Opened, step: str) -> bool:
 
 def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, steps: list[str], files: list[str]) -> None:
     """Only of a plain sync: `shortcut` answers nothing else."""
-    from hsm_tasks import tasks
+    from hsm_tasks import stale
 
     given = (f"{name}={value}" for name, value in line.variables.items())
     asked = shortcut.asked_stack([*line.options, *map(str, line.words), *given])
     if asked is not None:
-        snapshot.keep(opened, made, asked, last_words, steps, [*files, *tasks.files(made, frozenset(steps))])
+        snapshot.keep(opened, made, asked, last_words, steps, [*files, *stale.files(made, frozenset(steps))])

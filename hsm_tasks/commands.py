@@ -50,6 +50,19 @@ def keep_log(folder: Path, step: str, text: str) -> str:
     return os.path.relpath(path)
 
 
+def forget_gone(opened: Opened) -> None:
+    """Before a run: the fragments and the pins of services that are gone, and what a killed run has left unfinished.
+
+    No step could do it: one that was killed between two steps may leave a fragment that no step of today is about.
+    """
+    known = opened.scene.chosen.forms
+    for folder in (opened.state / "fragments", opened.state / "pins"):
+        names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - a thousand Paths take their time
+        for name in names:
+            if name.rpartition(".")[0].partition("@")[0] not in known:
+                files.remove(folder / name)
+
+
 # --- why a step is stale, beyond the values that it carries -------------------------------------------------------
 
 

@@ -64,6 +64,15 @@ def test_other_content_of_the_same_size_and_time_is_seen(prod: Workspace, name: 
     assert prod.ran("sync") == set()
 
 
+def test_what_a_killed_run_left_of_a_service_that_is_gone_goes(prod: Workspace) -> None:
+    state = prod.root / ".hsm/shop"
+    left = [state / "fragments/gone.yml", state / "pins/gone.json", state / "pins/.api.json.x1.tmp"]
+    for path in left:
+        path.write_text("{}\n")
+    assert prod.ran("sync") == set()
+    assert not any(path.exists() for path in left)
+
+
 def test_a_key_of_dev_while_the_service_is_dev(dev: Workspace) -> None:
     dev.edit("hsm.yaml", 'DEBUG: "1"', 'DEBUG: "2"')
     assert dev.ran("sync") == {"render:api"} | TAIL
