@@ -41,7 +41,7 @@ def perform(step: Step, world: World) -> None:
 
 
 def _lock(step: Lock, world: World) -> None:
-    committed, own = _locks(step, world, lambda path: files.read(world.path(path)))
+    committed, own = _locks(step, world, world.read)
     files.write_if_changed(world.path(step.output), committed)
     files.write_own(world.path(step.copy), committed)
     files.write_own(world.path(step.local_output), own)
@@ -52,7 +52,7 @@ def lock_reason(step: Lock, world: World, read: Callable[[str], str] | None = No
 
     `read` gives the text of a pin or a record, by default as it is now.
     """
-    committed, own = _locks(step, world, read or (lambda path: files.read(world.path(path))))
+    committed, own = _locks(step, world, read or world.read)
     if files.read_if_there(world.path(step.output)) != committed:
         return f"{step.output} is not what it should be" if world.path(step.output).exists() else f"no {step.output}"
     there = files.read_own(world.path(step.copy)) == committed and files.read_own(world.path(step.local_output)) == own
@@ -88,7 +88,7 @@ def _render(step: Render, world: World) -> None:
 
 
 def _merge(step: Merge, world: World) -> None:
-    fragments = [files.read(world.path(path)) for path in step.fragments]
+    fragments = [world.read(path) for path in step.fragments]
     files.write_if_changed(world.path(step.output), merge.merge(step.project, fragments, step.volumes))
 
 

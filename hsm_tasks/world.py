@@ -59,6 +59,10 @@ class World:
         """A path of a step, on this machine."""
         return self.opened.workspace.root / text
 
+    def read(self, path: str) -> str:
+        """What a step left. There may be thousands, and to make a Path of each takes as long as to read it."""
+        return files.read(f"{self.opened.workspace.root}/{path}")
+
     def hide(self) -> None:
         """Before the first generated file of a run: git is not to see what is local to one machine."""
         with self._guard:

@@ -12,7 +12,7 @@ from pathlib import Path
 from hsm_tasks.core.errors import HsmError
 
 
-def read(path: Path) -> str:
+def read(path: Path | str) -> str:
     """The text of a file; HsmError where it can not be read as text."""
     try:
         with open(path, encoding="utf-8") as stream:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -300,21 +299,6 @@ class TestBaseKey:
     def test_the_sources_of_last_time_give_the_same_key(self, shop: Path) -> None:
         files = write(shop, **TREE)[:1]
         assert compose.base_key(files, shop, known=compose.sources(files)) == compose.base_key(files, shop)
-
-    def test_a_thousand_services_cost_little(self, shop: Path) -> None:
-        services = "".join(
-            f"  s{n}:\n    image: reg.example/acme/s{n}:${{TAG_{n}:-1}}\n    environment: {{A: '${{V{n}}}', B: b}}\n"
-            + f"    volumes: ['./s{n}:/app', 'data{n}:/data']\n    labels: {{text: '{'x' * 300}'}}\n"
-            for n in range(1000)
-        )
-        files = write(shop, base=f"services:\n{services}")
-        compose.base_key(files, shop)
-        seconds = []
-        for _ in range(5):
-            start = time.perf_counter()
-            compose.base_key(files, shop)
-            seconds.append(time.perf_counter() - start)
-        assert min(seconds) < 0.06
 
 
 class TestInterpolate:
