@@ -65,8 +65,7 @@ def test_other_content_of_the_same_size_and_time_is_seen(prod: Workspace, name: 
 
 
 def test_what_a_killed_run_left_of_a_service_that_is_gone_goes(prod: Workspace) -> None:
-    state = prod.root / ".hsm/shop"
-    left = [state / "fragments/gone.yml", state / "pins/gone.json", state / "pins/.api.json.x1.tmp"]
+    left = [state(prod) / name for name in ("fragments/gone.yml", "pins/gone.json", "pins/.api.json.x1.tmp")]
     for path in left:
         path.write_text("{}\n")
     assert prod.ran("sync") == set()
