@@ -26,7 +26,7 @@ from hsm_tasks import (
     tables,
     workspace,
 )
-from hsm_tasks.core.errors import ConfigError, HsmError, mistake
+from hsm_tasks.core.errors import ConfigError, HsmError, known, mistake
 from hsm_tasks.line import SPEAK_JSON, TAKES_ALL, Line, parse, variables
 from hsm_tasks.own import Dodo, Own
 from hsm_tasks.scene import Opened, Wish, open_stack
@@ -76,8 +76,9 @@ def main(argv: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        report.say(report.explain(error))
-        return 2
+        cause = known(error)
+        report.say(report.explain(cause))
+        return report.exit_code(cause)
 
 
 def _main(argv: list[str]) -> int:

@@ -64,6 +64,8 @@ def _stat_if_there(path: str) -> Stat | None:
 def _file_digest(path: str) -> str:
     """Of the content; "" (equal to nothing, itself included) where it cannot be read: the step will say why."""
     try:
+        if not Path(path).is_file():  # a pipe would never end
+            return ""
         with Path(path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:

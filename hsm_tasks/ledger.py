@@ -6,6 +6,7 @@ the `meta` of a step gets `reason` (why it runs) before it starts, and `seconds`
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import json
@@ -18,7 +19,7 @@ from typing import Any, ParamSpec
 
 from doit.exceptions import BaseFail, DependencyError, TaskFailed, UnmetDependency
 
-from hsm_tasks.core.errors import HsmError, mistake
+from hsm_tasks.core.errors import HsmError, known, mistake
 from hsm_tasks.fingerprint import Records, fingerprint_of, is_own, shown
 
 _SECONDS_TO_END = 3.0
@@ -35,8 +36,11 @@ def guarded(action: Callable[P, object]) -> Callable[P, object]:
     def safe(*args: P.args, **kwargs: P.kwargs) -> object:
         try:
             return action(*args, **kwargs)
-        except HsmError as error:
-            return TaskFailed(str(error))  # type: ignore[no-untyped-call]
+        except (HsmError, OSError, RuntimeError) as error:
+            cause = known(error)
+            if not isinstance(cause, HsmError):
+                raise
+            return TaskFailed(str(cause))  # type: ignore[no-untyped-call]
 
     return safe
 
@@ -83,7 +87,8 @@ class RunLog:
     def write(self, step: str, result: str, reason: str, seconds: float) -> None:
         if self._file is not None:
             line = {"step": step, "result": result, "reason": reason, "seconds": round(seconds, 3)}
-            os.write(self._file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            with contextlib.suppress(OSError):  # a disk that is full by now: the steps say so themselves
+                os.write(self._file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     def close(self) -> None:
         if self._file is not None:

@@ -11,6 +11,7 @@ HsmError
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass, field
 
@@ -56,6 +57,23 @@ class ConfigError(HsmError):
 def mistake(message: str, hint: str = "") -> ConfigError:
     """A mistake that has no place in a file: on the command line, in the environment."""
     return ConfigError(Problem("", 0, 0, "", message, hint))
+
+
+_DISK = frozenset({
+    *(errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.EINVAL, errno.EIO, errno.EISDIR, errno.ELOOP),
+    *(errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENOSPC, errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM),
+    *(errno.EROFS, errno.ETXTBSY),
+})  # fmt: skip
+
+
+def known(error: BaseException) -> BaseException:
+    """The same error; an HsmError where the disk refuses, for that is no bug."""
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of Path.resolve
+        return HsmError(f"a link can not be read: {error}", "it leads back to itself: remove it")
+    if isinstance(error, OSError) and error.errno in _DISK:
+        message = f"{error.filename or 'a file'} can not be written or read: {error.strerror}"
+        return HsmError(message, "is there space, may you write there, and is nothing else in its place?")
+    return error
 
 
 class CommandFailed(HsmError):  # noqa: N818 - it is what happened

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hsm_tasks.core.errors import HsmError
+from hsm_tasks.effects import files as disk
 
 GENERATED = "docker-compose.hsm.yml"
 # in the order in which compose looks for them; its override is found by its own name, whatever the name of the base
@@ -87,7 +88,7 @@ def sources(files: Sequence[Path]) -> tuple[Path, ...]:
 def content(path: Path) -> bytes | None:
     """What is in a file; None where it can not be read."""
     try:
-        return path.read_bytes()
+        return disk.content(path)
     except OSError:
         return None
 

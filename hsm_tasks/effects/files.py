@@ -3,30 +3,54 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 from hsm_tasks.core.errors import HsmError
 
+LONGEST = 64 << 20
+"""No file that hsm reads is as long as this."""
+
+
+def content(path: Path) -> bytes:
+    """What is in a file. OSError where it is none: nobody waits for a pipe, or reads a device to its end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        if found.st_size > LONGEST:
+            raise OSError(errno.EFBIG, f"it is longer than {LONGEST >> 20} MiB", str(path))
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
 
 def read(path: Path | str) -> str:
     """The text of a file; HsmError where it can not be read as text."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
+        return _text(path)
     except UnicodeDecodeError as error:
         raise HsmError(f"{path} is not text in UTF-8 (byte {error.start})") from error
     except OSError as error:
         raise HsmError(f"{path} can not be read: {error.strerror}") from error
 
 
+def _text(path: Path) -> str:
+    """Line ends as Python has them."""
+    return content(path).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
 def read_if_there(path: Path) -> str | None:
     """The text of a file, None where there is no such file."""
     try:
-        return path.read_text(encoding="utf-8")
+        return _text(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError):
@@ -37,7 +61,7 @@ def write_if_changed(path: Path, text: str) -> bool:
     """Puts the text in place in one move, if the file has another; says whether it had."""
     data = text.encode()
     try:
-        if path.read_bytes() == data:
+        if content(path) == data:
             return False
     except OSError:
         pass

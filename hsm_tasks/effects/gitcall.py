@@ -62,6 +62,8 @@ _HINTS = (
      "this transport is refused here: use https, ssh, git or http"),
     (r"[Rr]epository .* not found|does not (appear to be a git repository|exist)|error: 404",
      "is the url right, and may you read it?"),
+    (r"[Nn]o space left|[Ff]ile too large|quota exceeded|write error|unable to (write|create)|can(no|')t write",
+     "is there space, and may you write there?"),
     (r"dubious ownership",
      "the folder belongs to another user: see safe.directory in git help config"),
 )  # fmt: skip

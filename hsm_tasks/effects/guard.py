@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hsm_tasks.core.errors import HsmError
 from hsm_tasks.effects import files
 
 
@@ -25,11 +26,28 @@ def held(folder: Path, command: str, say: Callable[[str], None]) -> Iterator[boo
         lock.acquire(timeout=0)
     except filelock.Timeout:
         waited = True
-        say(f"waiting for {(files.read_if_there(holder) or 'another run').strip()}")
+        say(f"waiting for {_holder(holder)}")
         lock.acquire()
     try:
-        holder.write_text(f"process {os.getpid()} ({command})\n", encoding="utf-8")
+        _say_who(holder, f"process {os.getpid()} ({command})\n")
         yield waited
     finally:
-        holder.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _say_who(path: Path, text: str) -> None:
+    """It only helps who waits: nothing that is in its way stops a run."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        try:
+            os.write(handle, text.encode("utf-8", "surrogateescape"))
+        finally:
+            os.close(handle)
+
+
+def _holder(path: Path) -> str:
+    with contextlib.suppress(HsmError):
+        return (files.read_if_there(path) or "").strip() or "another run"
+    return "another run"

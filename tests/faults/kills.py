@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import yaml
 
@@ -59,8 +60,9 @@ class Stage:
     environ: dict[str, str]
     project: str
     chance: random.Random
-    durations: dict[tuple[str, ...], float] = field(default_factory=dict)
-    ends: dict[tuple[str, ...], dict[str, bytes]] = field(default_factory=dict)
+    durations: dict[tuple[str, tuple[str, ...]], float] = field(default_factory=dict)
+    ends: dict[tuple[str, tuple[str, ...]], dict[str, bytes]] = field(default_factory=dict)
+    """What a command leaves, by the state that it began with."""
     kills: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -106,19 +108,19 @@ class Stage:
 
     def undisturbed(self, name: str, words: tuple[str, ...]) -> None:
         """Once: how long the command takes, and what it leaves."""
-        if words not in self.ends:
+        if (name, words) not in self.ends:
             self.bring_back(name)
             begun = time.monotonic()
             self.right(call(self.root, self.environ, *words))
-            self.durations[words] = time.monotonic() - begun
+            self.durations[name, words] = time.monotonic() - begun
             self.right(call(self.root, self.environ, "sync"))
-            self.ends[words] = self.files()
+            self.ends[name, words] = self.files()
 
     def strike(self, name: str, words: tuple[str, ...], number: signal.Signals) -> None:
         """One kill, and everything that must hold after it."""
         self.undisturbed(name, words)
         self.bring_back(name)
-        after = self.chance.random() * self.durations[words] * 1.1
+        after = self.chance.random() * self.durations[name, words] * 1.1
         story = f"{number.name} after {after:.3f} s of {' '.join(words)}"
         code = struck(self.root, self.environ, number, after, *words)
         self.kills[number.name] = self.kills.get(number.name, 0) + 1
@@ -129,7 +131,7 @@ class Stage:
         assert healed.code == 0, f"{story}; then exit {healed.code}\n{healed.said}"
         assert "warning" not in healed.said, f"{story}; then {healed.said}"
         self.right(call(self.root, self.environ, "sync"))
-        mine, right = self.files(), self.ends[words]
+        mine, right = self.files(), self.ends[name, words]
         other = sorted(path for path in {*mine, *right} if mine.get(path) != right.get(path))
         assert not other, f"{story}: {other} are not those of an undisturbed run"
         again = call(self.root, self.environ, "sync")
@@ -178,24 +180,51 @@ class Stage:
 
 def struck(root: Path, environ: Mapping[str, str], number: int, after: float, *words: str) -> int:
     """Runs the words in a fork, sends it the signal after some seconds, and returns how it ended."""
-    pid = os.fork()
-    if pid == 0:
-        code = 2
-        with contextlib.suppress(BaseException):
-            code = _as_a_program(root, environ, words)
-        os._exit(code)
+    pid, said = _fork(root, environ, words)
     time.sleep(after)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return _ended(root, pid, said)[0]
 
 
-def _as_a_program(root: Path, environ: Mapping[str, str], words: tuple[str, ...]) -> int:
-    said = (root.parent / "said.log").open("w")
+def forked(
+    root: Path, environ: Mapping[str, str], *words: str, first: Callable[[], None] = lambda: None
+) -> tuple[int, str]:
+    """Runs the words in a fork that is prepared by `first`; its exit code, and what it said."""
+    return _ended(root, *_fork(root, environ, words, first))
+
+
+def _ended(root: Path, pid: int, said: int) -> tuple[int, str]:
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with open(said, "rb") as stream:
+        text = stream.read().decode(errors="replace")
+    (root.parent / "said.log").write_text(text)
+    return code, text
+
+
+def _fork(
+    root: Path, environ: Mapping[str, str], words: tuple[str, ...], first: Callable[[], None] = lambda: None
+) -> tuple[int, int]:
+    """The process, and the pipe with what it says: it may not be able to write files."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return pid, reader
+    code = 2
+    with contextlib.suppress(BaseException), open(writer, "w", buffering=1) as said:
+        code = _as_a_program(root, environ, words, first, said)
+    os._exit(code)
+
+
+def _as_a_program(
+    root: Path, environ: Mapping[str, str], words: tuple[str, ...], first: Callable[[], None], said: TextIO
+) -> int:
     act: Callable[..., int] = door.main
     log = root.parent / "run.log"
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said), said, _around(root, environ, log):
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said), _around(root, environ, log):
         try:
+            first()
             return act(words)
         except KeyboardInterrupt:  # it came before main began, or when it had ended
             return 130

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.kills import SIGNALS, Stage
-from tests.model.run import scratch
 from tests.support import world
-from tests.support.registry import RegistryServer
 
 COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("new", ("sync",)),
@@ -24,15 +20,6 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 EACH = 30 if os.environ.get("HSM_LONG") else 3
 """How often each signal falls into each of them."""
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with scratch() as folder, RegistryServer() as registry:
-        name = f"hsmkill{os.getpid()}"
-        made = Stage(folder, registry, {"HSM_TEST_MARK": name, "HSM_SNAPSHOT": "off"}, name, random.Random())
-        made.fill()
-        yield made
 
 
 @pytest.mark.parametrize(("state", "words"), COMMANDS, ids=lambda value: " ".join(value) if value[1:] else "")
