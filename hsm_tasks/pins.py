@@ -24,10 +24,13 @@ def resolve(step: Resolve, world: World) -> None:
         pin = find(step, world)
     except RegistryError as error:
         if step.needed:
-            raise RegistryError(f"{step.image}: {error.message}", error.hint) from error
+            raise RegistryError(f"{step.image}: {error.message}", error.hint or _HINT) from error
         world.say(f"hsm.lock stays without {step.key}: {error.message}")
         pin = Pin(image=step.image)
     files.write_if_changed(world.path(step.output), msgspec.json.encode(pin).decode() + "\n")
+
+
+_HINT = "is this the right registry, and is it well?"
 
 
 def known_pin(step: Resolve) -> Pin | None:
@@ -96,9 +99,17 @@ def _tag(step: Resolve, reference: ImageReference, world: World) -> str:
     return tag
 
 
+def _engine_has(image: str, error: RegistryError) -> bool:
+    """Whether only the engine has it. Where the engine is silent too, what the registry said is what helps."""
+    try:
+        return docker.is_local_only(image)
+    except HsmError as silent:
+        raise RegistryError(f"{error.message}; {silent.message} either", error.hint) from silent
+
+
 def _only_here(step: Resolve, error: RegistryError, world: World) -> Pin:
     """An image that no registry has but the engine has is used as written."""
-    if step.version is not None or not docker.is_local_only(step.image):
+    if step.version is not None or not _engine_has(step.image, error):
         raise error
     if step.frozen:
         hint = "push it, or name an image that a registry has"

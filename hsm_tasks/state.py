@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import sys
 import threading
@@ -158,6 +159,8 @@ def _quickly_decoded(text: str) -> Any:
 def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, str]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if str(path) != ":memory:":  # sqlite itself makes files that a group may only read, whatever the umask says
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666))
         try:
             return _read(path)
         except sqlite3.DatabaseError as error:

@@ -58,6 +58,8 @@ _HINTS = (
      "ssh can not log in by itself: connect once by hand, and let an ssh agent hold the key"),
     (r"Could not resolve host|Failed to connect|Connection refused|timed out|unable to connect|no sign of|too slow",
      "is the server up, and is there a way to it?"),
+    (r"early EOF|unexpected disconnect|hung up unexpectedly|RPC failed|transfer closed",
+     "the line was cut: run it again"),
     (r"transport '\w*' not allowed",
      "this transport is refused here: use https, ssh, git or http"),
     (r"[Rr]epository .* not found|does not (appear to be a git repository|exist)|error: 404",
