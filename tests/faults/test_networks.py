@@ -86,7 +86,7 @@ def test_each_bad_server_fails_its_own_service_only(make: Make, servers: Servers
         told = done.err.partition(f"{step} failed")[2].partition("\n  stops:")[0]
         assert "  hint: " in told, f"{name}: {told}\n{done.err}"
         assert done.err.count(f"{step} failed") == 1
-    for step in ("resolve:good", "render:good", "clone:source", "render:source"):
+    for step in ("resolve:good", "render:good", "clone:api", "render:source"):
         assert log[step] in ("ran", "fresh"), f"{step}: {log}"
     assert not list((here.root / "repos").glob(".*")), "half a clone"
     assert "Traceback" not in done.err
