@@ -19,7 +19,6 @@ Path: TypeAlias = tuple[str | int, ...]
 DEEPEST: Final = 100
 MOST_NODES: Final = 1_000_000
 LONGEST: Final = 8 << 20
-_TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
 
 NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _ODD_KEYS: Final = NULLS | {"<<"}
@@ -65,8 +64,6 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, filename: str) -> Pr
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     message = error.problem or error.context or "unreadable"
-    if message == "exceeded maximum nesting depth":  # newer ones of libyaml have a limit too, and look ahead
-        return Problem(filename, line, column, "", _TOO_DEEP)
     if isinstance(error, _TooMuch):
         return Problem(filename, line, column, "", message)
     if message == _TOO_DEEP_FOR_LIBYAML:

@@ -17,7 +17,7 @@ LONGEST = 64 << 20
 """No file that hsm reads is as long as this."""
 
 
-def content(path: Path) -> bytes:
+def content(path: Path | str) -> bytes:
     """What is in a file. OSError where it is none: nobody waits for a pipe, or reads a device to its end."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -42,7 +42,7 @@ def read(path: Path | str) -> str:
         raise HsmError(f"{path} can not be read: {error.strerror}") from error
 
 
-def _text(path: Path) -> str:
+def _text(path: Path | str) -> str:
     """Line ends as Python has them."""
     return content(path).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 

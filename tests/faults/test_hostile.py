@@ -192,7 +192,7 @@ def test_settings_of_an_attacker_are_settings_or_a_mistake(text: str) -> None:
             read = tool.parse(text, "pyproject.toml")
         except HsmError:
             return
-    for folder in (read.stacks_dir, read.repos_dir):
+    for folder in (read.stacks_dir, read.repos_dir) if read else ():
         assert not folder.startswith(("/", "..")) and "/../" not in f"{folder}/", folder
 
 
