@@ -73,6 +73,20 @@ def build(step: Build, world: World) -> None:
             files.write_if_changed(_record(world), text)
 
 
+def folders(step: Build, world: World) -> tuple[Path, ...]:
+    """Where the files lie that an image is made of; none where that can not be told."""
+    try:
+        made = _recipe(step, world)
+    except HsmError:
+        return ()
+    if made.context is None:
+        return ()
+    context = Path(os.path.realpath(made.context))
+    named = _paths(step.rebuild, world) if step.rebuild is not None else (context,)
+    files_of = (*named, *((context / made.dockerfile,) if made.dockerfile else ()), *map(Path, made.contexts.values()))
+    return tuple(path if path.is_dir() else path.parent for path in files_of)
+
+
 # --- the recipe and what it takes in -----------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ from hsm_tasks import (
     snapshot,
     status,
     tables,
+    usage,
     workspace,
 )
 from hsm_tasks.core.errors import ConfigError, HsmError, known, mistake
@@ -41,14 +42,6 @@ if TYPE_CHECKING:
     from hsm_tasks.tasks import Task
 
 ASKING = ("list", "info", "tabcompletion")
-USAGE = """\
-usage: hsm [OPTIONS] [WORD…] [stack=NAME] [frozen=yes]
-       doit … does the same where a dodo.py is
-
-Words:"""
-USAGE_END = """\
-doit's own commands: list, info STEP, forget, clean, help WORD. Options of a run: -n JOBS, --continue, -a, -v0.
-Exit codes: 0 done, 1 a step failed, 2 a bug in hsm, 3 hsm.yaml, the settings or the command line is wrong."""
 
 
 def console() -> NoReturn:
@@ -106,7 +99,7 @@ def _main(argv: list[str]) -> int:
         name = here.pick(line.variables.get("stack"), os.environ)
     except ConfigError:
         if line.command == "list" and not line.variables.get("stack"):
-            print(_commands())
+            print(usage.commands())
             return 0
         raise
     return _with_stack(here, name, line)
@@ -129,10 +122,6 @@ def _peek(here: Workspace, dodo: Dodo | None, argv: Sequence[str]) -> Own:
 # --- what needs no stack -----------------------------------------------------------------------------------------
 
 
-def _commands() -> str:
-    return tables.columns([(name, text) for name, text in sorted(COMMANDS.items())])
-
-
 def _help(here: Workspace, line: Line) -> int:
     if line.words:
         from hsm_tasks import engine
@@ -147,7 +136,7 @@ def _help(here: Workspace, line: Line) -> int:
             raise there_are(head, [*COMMANDS, *DOIT, *mine.tasks])
         print(f"{head}: {COMMANDS[head]}")
         return 0
-    print(f"{USAGE}\n\n{_commands()}\n\n{USAGE_END}")
+    print(usage.text())
     return 0
 
 
@@ -189,6 +178,8 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
         return shipping.run(head, shipping.Asked(here, name, os.environ, line.frozen, line.rest, target, line.words))
     if line.command == "run" and head in ("plan", "graph"):
         return _plan(here, name, line) if head == "plan" else _draw(here, name, line)
+    if line.command == "run" and head == "watch":
+        return _watch(here, name, line)
     opened = open_stack(here, name, os.environ, Wish(look=True))
     if line.command != "run":
         return _run_doit(opened, line)
@@ -216,6 +207,14 @@ def _draw(here: Workspace, name: str, line: Line) -> int:
     opened, made, gathered = _foreseen(here, name, line, question.words, graph.USUAL)
     print(graph.shown(question, opened, made, gathered, report.clean))
     return 0
+
+
+def _watch(here: Workspace, name: str, line: Line) -> int:
+    from hsm_tasks import watching
+
+    given = (f"{key}={value}" for key, value in line.variables.items() if key != "stack")
+    asked = watching.Asked(here, name, (line.first, *map(Word.parse, line.rest)), (*line.options, *given), report.say)
+    return watching.watch(asked)
 
 
 def _foreseen(

@@ -22,7 +22,7 @@ from hsm_tasks.core.model import Stack
 from hsm_tasks.core.yamltext import read
 from hsm_tasks.effects import compose, files
 from hsm_tasks.scene import read_texts, stacks_of
-from hsm_tasks.words import COMMANDS, NEEDS_NAME
+from hsm_tasks.words import ABOUT_SERVICES, COMMANDS, NEEDS_NAME
 from hsm_tasks.workspace import STATE, Workspace
 
 SHELLS = ("bash", "fish", "zsh")
@@ -95,12 +95,12 @@ def _heads(names: Names) -> Iterator[tuple[str, str]]:
 def _about(head: str, names: Names) -> Iterable[str]:
     everything = (*names.services, *names.aliases)
     return {
+        **dict.fromkeys((*ABOUT_SERVICES, "watch", "prod"), everything),
         "dev": names.buildable,
         "use": names.options,
         "unuse": names.many,
         "build": (*names.buildable, *names.aliases),
         "clone": names.checkouts,
-        **dict.fromkeys(("up", "stop", "restart", "logs", "sh", "update", "prod", "resolve", "render"), everything),
     }.get(head, ())
 
 

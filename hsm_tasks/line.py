@@ -15,7 +15,7 @@ from hsm_tasks.own import Dodo, Own
 from hsm_tasks.words import SHIPPING, Word, looks_at_updates
 
 SPEAK_JSON = ("plan", "status", "stacks", "doctor", "update", *SHIPPING)
-TAKES_ALL = ("plan", "graph", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
+TAKES_ALL = ("plan", "graph", "watch", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
 VARIABLES = ("stack", "frozen", "target")
 _HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
 

@@ -69,10 +69,11 @@ def _sources(opened: Opened) -> Iterator[str]:
         yield from (source.filename for source in read_texts(here, name).all)
         yield f"{other}/{LOCAL}"
     yield str(folder / LOCK)
-    yield from map(str, _base(opened))
+    yield from map(str, base_files(opened))
 
 
-def _base(opened: Opened) -> tuple[Path, ...]:
+def base_files(opened: Opened) -> tuple[Path, ...]:
+    """All that the base is made of, and what would become a part of it: includes, extends, env files."""
     given = opened.files
     env_files = {*compose.env_files(opened.folder, opened.environ), *compose.env_files(given[0].parent, opened.environ)}
     return (*compose.candidates(opened.folder, given[0]), *given, *compose.sources(given), *sorted(env_files))
@@ -92,7 +93,7 @@ def _around(opened: Opened) -> Iterator[str]:
 
 def _variables(opened: Opened) -> Iterator[str]:
     """Every variable that any text mentions."""
-    for text in (*(source.text for source in opened.texts.all), *map(files.read_if_there, set(_base(opened)))):
+    for text in (*(source.text for source in opened.texts.all), *map(files.read_if_there, set(base_files(opened)))):
         yield from _VARIABLE.findall(text or "")
 
 

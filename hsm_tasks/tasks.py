@@ -206,7 +206,7 @@ def _commands(world: World, chosen: Chosen) -> Iterator[Maker]:
     running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
     yield _maker("down", (), partial(commands.down, world))
     yield _maker("update", SYNC, partial(outdated.report_update, world))
-    for head in (*NEEDS_NAME, "plan", "graph", "status", "stacks", "compose", "logs", *SHIPPING, *ASIDE):
+    for head in (*NEEDS_NAME, "plan", "graph", "watch", "status", "stacks", "compose", "logs", *SHIPPING, *ASIDE):
         yield _maker(head)
     for name in running:
         yield from _about(name, world)

@@ -67,7 +67,7 @@ def wanted(world: World) -> Mapping[str, Wanted]:
 
 def key(opened: Opened) -> str | None:
     """A digest of all that compose's answer depends on; None where that is not to be known."""
-    read = tuple(_read_by_services(opened))
+    read = tuple(read_by_services(opened))
     if any("$" in path for path in read):
         return None
     root = opened.files[0].parent
@@ -173,7 +173,7 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _read_by_services(opened: Opened) -> Iterator[str]:
+def read_by_services(opened: Opened) -> Iterator[str]:
     """The env and label files of all services, relative to the folder of the first base file."""
     for form in opened.scene.chosen.forms.values():
         yield from _read_by(form)

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "unuse": "unuse:OPTION  deselect an option of an M-of-N group, then sync",
     "update": "update[:SERVICE]  move pins to what the registry and the branch say now (--dry-run, --check, --json)",
     "plan": "plan [WORDS…]  what would run and why, and the diff of the override, without doing it (--json)",
+    "watch": "watch[:SERVICE]  keep the stack up and true while files change, until ctrl-C",
     "graph": "graph [WORDS…]  the stack and its steps as a picture (--format html, svg, mermaid or dot; --out FILE)",
     "status": "services, modes, groups, pins, checkouts and containers (--stats, --json)",
     "bundle": "a folder that runs elsewhere with docker compose alone (--out DIR, --tar, --prod, --json)",
@@ -48,7 +49,7 @@ DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcom
 STEPS = ("clone", "resolve", "lock", "render", "merge", "check", "build", "up")
 ASIDE = ("doctor", "init", "schema", "explain", "completion")  # not about one stack that works
 # questions: nothing else on their line
-ALONE = (*ASIDE, *SHIPPING, "plan", "graph", "status", "stacks", "logs", "compose")
+ALONE = (*ASIDE, *SHIPPING, "plan", "graph", "watch", "status", "stacks", "logs", "compose")
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
 ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "update", "render", "resolve")
 

@@ -295,7 +295,7 @@ CODES: Final[dict[str, Kind]] = {
     # files and state
     "H701": _kind(
         "a file can not be read or written",
-        "can not be (read|written)",
+        "can not be (read|written|watched)",
         "is not text in UTF-8",
         "cannot keep the state",
         "does not exist$",

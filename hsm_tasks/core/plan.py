@@ -31,12 +31,14 @@ __all__ = [
     "Scene",
     "Step",
     "Up",
+    "handed_over",
     "image_key",
     "label",
     "missing_entries",
     "named_images",
     "plan",
     "reachable",
+    "synced",
 ]
 
 
@@ -139,6 +141,23 @@ def _watched(dev: Dev) -> Iterator[str]:
 def _of_checkout(paths: Iterable[str], form: Form, scene: Scene) -> tuple[str, ...]:
     checkout = _checkout(form, scene)
     return _on_host((rebase(path, checkout) for path in paths), scene)
+
+
+def handed_over(name: str, scene: Scene, draft: Draft) -> tuple[Keys, ...]:
+    """The rules of develop.watch that are compose's: all but `rebuild`, which a build step sees to."""
+    drawn = (draft or {}).get("develop")
+    tree = drawn.tree if isinstance(drawn, Override) else drawn
+    form = scene.chosen.forms[name]
+    below = (form.base or {}).get("develop") if form.mode != "prod" else None
+    given = tree if isinstance(tree, Mapping) else below
+    rules = given.get("watch") if isinstance(given, Mapping) else None
+    listed = rules if isinstance(rules, list) else []
+    return tuple(rule for rule in listed if isinstance(rule, Mapping) and rule.get("action") != "rebuild")
+
+
+def synced(rules: Iterable[Keys], scene: Scene) -> tuple[str, ...]:
+    """The host paths that compose brings into a container itself: they ask for no build."""
+    return _on_host((str(rule.get("path")) for rule in rules if str(rule.get("action")).startswith("sync")), scene)
 
 
 def _on_host(paths: Iterable[str], scene: Scene) -> tuple[str, ...]:

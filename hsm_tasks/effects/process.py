@@ -107,6 +107,40 @@ def attach(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None = 
     return _code(child)
 
 
+class Beside:
+    """A program that runs beside us, in a session of its own, until `end`; its lines come from a thread."""
+
+    def __init__(self, argv: Sequence[str], on_line: Callable[[str], None], cwd: Path | None = None) -> None:
+        release_interrupts = hold_interrupts()
+        try:
+            self._child = _popen(argv, cwd, None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+            adopt(self._child.pid)
+        finally:
+            release_interrupts()
+        self._on_line = on_line
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        with self._child.stdout as lines:
+            for line in lines:
+                self._on_line(line.rstrip("\n"))
+
+    @property
+    def code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return None if self._child.poll() is None else _code(self._child)
+
+    def end(self) -> None:
+        """It and what it started are asked to end, then made to."""
+        end(self._child.pid)
+        self._child.wait()
+        release(self._child.pid)
+        self._reader.join(GRACE)
+
+
 def adopt(pid: int) -> None:
     """Know a child that was started elsewhere, as the leader of its own process group."""
     with _lock:

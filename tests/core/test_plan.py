@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm_tasks.core.model import Base
-from hsm_tasks.core.plan import plan, reachable
+from hsm_tasks.core.plan import handed_over, plan, reachable, synced
 from hsm_tasks.core.scene import Paths
 from hsm_tasks.core.steps import Build, Plan, Render
 from tests.support.stage import REPO, chosen, names, scene
@@ -181,3 +181,32 @@ def test_no_step_names_an_absolute_path(selection: str, named: set[str]) -> None
     paths += [step.output for step in made.clones] + [step.output for step in made.resolves]
     paths += [step.output for step in made.renders]
     assert not [path for path in paths if path.startswith("/")]
+
+
+# --- what compose itself watches
+
+
+RULES = "[{action: sync, path: src, target: /src}, {action: rebuild, path: a}, {action: restart, path: $HOME/b}]"
+
+
+def left_to_compose(hsm: str, below: str) -> list[tuple[str, str]]:
+    here = scene(hsm, below)
+    draft = render(plan(here)).draft
+    return [(str(rule["action"]), str(rule["path"])) for rule in handed_over("api", here, draft)]
+
+
+def test_rules_of_the_dev_section_but_rebuild_are_composes_and_seen_from_the_base() -> None:
+    hsm = f"services: {{api: {{mode: dev, {REPO}, dev: {{watch: {RULES}}}}}}}"
+    assert left_to_compose(hsm, "api: {image: a}") == [("sync", "../../repos/api/src"), ("restart", "$HOME/b")]
+
+
+def test_rules_of_the_base_are_composes_too_unless_the_service_is_prod() -> None:
+    below = f"api: {{image: a, build: {{context: .}}, develop: {{watch: {RULES}}}}}"
+    assert left_to_compose("services: {}", below) == [("sync", "src"), ("restart", "$HOME/b")]
+    assert left_to_compose("services: {api: {mode: prod}}", below) == []
+
+
+def test_what_compose_syncs_is_known_by_its_place_in_the_workspace() -> None:
+    here = scene("services: {}", "api: {image: a}")
+    told = (("sync+restart", "../x"), ("restart", "y"), ("sync", "$A"))
+    assert synced([{"action": action, "path": path} for action, path in told], here) == ("stacks/x",)

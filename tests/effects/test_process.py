@@ -263,3 +263,20 @@ def test_what_nohup_has_set_stays() -> None:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_program_beside_us_hands_on_its_lines_and_ends_when_it_is_told() -> None:
+    said: list[str] = []
+    beside = process.Beside(("sh", "-c", "echo one; echo two >&2; sleep 1000 & echo $!; wait"), said.append)
+    wait_until(lambda: len(said) == 3, 60)
+    assert (said[:2], beside.code) == (["one", "two"], None)
+    beside.end()
+    assert beside.code == 143
+    wait_until(lambda: not runs(int(said[2])), 60)
+
+
+def test_a_program_beside_us_that_has_ended_says_how() -> None:
+    beside = process.Beside(("sh", "-c", "exit 3"), lambda line: None)
+    wait_until(lambda: beside.code is not None, 60)
+    assert beside.code == 3
+    beside.end()
