@@ -115,7 +115,7 @@ def _marks(card: Card) -> str:
     drawn, x = [], 10
     for mark in card.marks:
         if mark.step.count(":") == 1:
-            width = 19 + round(6.3 * len(mark.kind))
+            width = max(34, 19 + round(6.3 * len(mark.kind)))
             drawn.append(
                 f'<g class="mark {_LOOKS[mark.state]}"><rect x="{x}" y="44" width="{width}" height="17" rx="4"/>'
                 f'<text x="{x + 6}" y="56.5" textLength="{width - 11}" lengthAdjust="spacingAndGlyphs">'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -92,6 +93,32 @@ def test_a_burst_is_one_run(live: Live) -> None:
         git(here.checkout, "switch", "--quiet", "main")
         watch.rests(4)
         assert "1" not in here.engine("exec", here.containers()["api"], "ls", "/www").split()
+
+
+def test_an_edit_while_a_run_is_at_work_is_not_lost(live: Live) -> None:
+    here = live("doit", FILES)
+    with watching(here) as watch:
+        watch.rests(1)
+        (here.checkout / "note").write_text("second\n")
+        watch.says("the sources of api changed")
+        time.sleep(0.5)
+        (here.checkout / "note").write_text("third\n")
+        watch.until(lambda: "api" in here.containers() and shown(here) == "third\n", "third note")
+
+
+def test_env_files_and_included_files_count(live: Live) -> None:
+    included = "services:\n  api:\n    dev: {environment: {MORE: here}}\n"
+    files = {"hsm.yaml": f"include: [more.yaml]\n{HSM_YAML}", "more.yaml": "services: {}\n", "api.env": "FROM_FILE=1\n",
+             "docker-compose.yml": f"{BASE}    env_file: [api.env]\n"}  # fmt: skip
+    here = live("doit", files)
+    with watching(here) as watch:
+        watch.rests(1)
+        here.write("api.env", "FROM_FILE=2\n")
+        watch.rests(2)
+        assert "FROM_FILE=2" in here.engine("exec", here.containers()["api"], "env")
+        here.write("more.yaml", included)
+        watch.rests(3)
+        assert "MORE=here" in here.engine("exec", here.containers()["api"], "env")
 
 
 def test_what_does_not_matter_wakes_nobody(live: Live) -> None:
