@@ -34,8 +34,8 @@ from doit.reporter import ConsoleReporter, ErrorOnlyReporter, ExecutedOnlyReport
 from doit.task import Task, dict_to_task
 
 from hsm_tasks.core.errors import mistake
-from hsm_tasks.fingerprint import Fingerprint, Records, Words, fingerprint_of
-from hsm_tasks.ledger import Crew, Ledger, Recorded, RunLog, guarded
+from hsm_tasks.fingerprint import Fingerprint, Records, Words, fingerprint_of, is_own
+from hsm_tasks.ledger import Crew, Ledger, Recorded, RunLog, guarded, is_step
 
 __all__ = ["Fingerprint", "Records", "Words", "fingerprint_of", "guarded", "run", "split"]
 
@@ -256,7 +256,7 @@ class _Clean(_Command, Clean):
     def clean_tasks(self, tasks: Sequence[Any], dryrun: bool, forget_tasks: bool) -> None:
         """Of steps the clean action gives a sentence for each file; what else there is cleans as in doit."""
         once = {task.name: task for task in tasks}
-        ours = {name: task for name, task in once.items() if (task.meta or {}).get("step")}
+        ours = {name: task for name, task in once.items() if is_step(task) and not is_own(task)}
         actions = [action for task in ours.values() for action in task.clean_actions]
         words = {word for action in actions for word in action.py_callable(*action.args, dryrun=dryrun)}
         self.outstream.write("".join(f"{word}\n" for word in sorted(words)))
