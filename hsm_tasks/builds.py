@@ -91,7 +91,7 @@ def folders(step: Build, world: World) -> tuple[Path, ...]:
 
 
 def _recipe(step: Build, world: World) -> Recipe:
-    known = None if world.looks else wanted(world).get(step.name)
+    known = wanted(world).get(step.name) if not world.looks or world.memo.get("settled") else None
     if known is not None and known.recipe is not None:
         return known.recipe
     if "recipes" not in world.memo:  # the override may not be there yet, or not be what it will be

@@ -180,18 +180,24 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
         return _plan(here, name, line) if head == "plan" else _draw(here, name, line)
     if line.command == "run" and head == "watch":
         return _watch(here, name, line)
+    if line.command == "run" and head == "status":
+        return _status(here, name, line)
     opened = open_stack(here, name, os.environ, Wish(look=True))
     if line.command != "run":
         return _run_doit(opened, line)
-    if head == "status":
-        as_json = _wants_json(line)
-        gathered = status.status(opened, stats="--stats" in line.rest)
-        print(json.dumps(gathered, indent=2) if as_json else tables.status(gathered))
-        return 0
     if head == "compose":
         return commands.passthrough(opened, line.rest)
     service = _service(line.first, opened)
     return commands.shell(opened, service, line.rest) if head == "sh" else commands.logs(opened, service, line.rest)
+
+
+def _status(here: Workspace, name: str, line: Line) -> int:
+    """What is, beside what `up` would do about it."""
+    as_json = _wants_json(line)
+    opened, _, planned = _foreseen(here, name, replace(line, dodo=None), ["up"], ("up",))
+    gathered = status.status(opened, steps=planned["steps"], stats="--stats" in line.rest)
+    print(json.dumps(gathered, indent=2) if as_json else tables.status(gathered))
+    return 0
 
 
 def _plan(here: Workspace, name: str, line: Line) -> int:

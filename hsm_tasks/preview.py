@@ -60,6 +60,8 @@ class Preview:
         changed, open_ = self._inputs(task, name)
         state: State = "run" if own or changed else "may run" if open_ else "fresh"
         self.states[name] = state
+        if isinstance(step, Check) and state == "fresh":
+            self.world.memo["settled"] = True  # what compose said of the project is what it would say after a sync
         if state != "fresh":
             self._foresee(step, task, certain=state == "run")
         return Foreseen(name, state, (*own, *changed, *open_))

@@ -5,7 +5,7 @@ The JSON has a `version`; docs/manual.md describes it. Nothing here takes a lock
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,24 @@ def stacks(workspace: Workspace, environ: Mapping[str, str], asked: str | None) 
     return {"version": VERSION, "stacks": rows}
 
 
-def status(opened: Opened, *, stats: bool = False) -> dict[str, Any]:
+_ABOUT_SERVICES = ("resolve", "render", "build", "up")
+_ASK_ENGINE = ("build", "up")
+
+
+def status(opened: Opened, *, steps: Sequence[Mapping[str, Any]] = (), stats: bool = False) -> dict[str, Any]:
     """Everything about a stack. `engine` is a sentence where the engine could not be asked, else None.
 
-    `stats`: also what the containers use, for which the engine needs a second or two.
+    `steps` are those of `plan up`: what is not as hsm.yaml says. `stats`: also what the containers use, for which the
+    engine needs a second or two.
     """
     trouble, containers = _containers(opened.scene.project)
     used = enginestats.use([one.id for one in containers if one.state == "running"]) if stats else {}
     forms = opened.scene.chosen.forms
     running = set(active(opened.scene.chosen))
+    stale = [one for one in steps if one["state"] != "fresh" and not (trouble and _head(one) in _ASK_ENGINE)]
     rows = [_service(opened, form, form.name in running) | _own(form.name, containers, used)
-            for _, form in sorted(forms.items())]
+            | {"stale": [one for one in stale if _is_about(one, form)]} for _, form in sorted(forms.items())]
+    told = [one["name"] for row in rows for one in row["stale"]]
     return {
         "version": VERSION,
         "stack": opened.name,
@@ -51,7 +58,21 @@ def status(opened: Opened, *, stats: bool = False) -> dict[str, Any]:
         "services": rows,
         "groups": [_group(opened, name) for name in opened.scene.stack.groups],
         "strangers": sorted({c.service for c in containers} - set(forms)),
+        "stale": [one for one in stale if one["name"] not in told],
     }
+
+
+def _head(step: Mapping[str, Any]) -> str:
+    return str(step["name"]).partition(":")[0]
+
+
+def _is_about(step: Mapping[str, Any], form: Form) -> bool:
+    """Whether a step is about a service; one that others share (a clone) is about all of them."""
+    head, _, name = step["name"].partition(":")
+    repository = form.service.repository if form.service and form.mode == "dev" else None
+    if head == "clone":
+        return repository is not None and name == repository.name
+    return head in _ABOUT_SERVICES and name == form.name
 
 
 def _containers(project: str) -> tuple[str | None, tuple[Container, ...]]:

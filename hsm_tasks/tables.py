@@ -25,16 +25,42 @@ def status(gathered: Mapping[str, Any]) -> str:
     """One screen: services, groups, and what is amiss with the engine."""
     head = f"stack {gathered['stack']} (project {gathered['project']})"
     measured = any(one.get("use") for row in gathered["services"] for one in row["containers"])
-    rows: list[tuple[str, ...]] = [("SERVICE", "MODE", "FROM", "CONTAINERS", "PORTS", *(USES if measured else ()))]
-    rows += [(*_service(row), *(_uses(row) if measured else ())) for row in gathered["services"]]
+    stale = any(map(_stale, gathered["services"]))
+    more = (*(USES if measured else ()), *(("STALE",) if stale else ()))
+    rows: list[tuple[str, ...]] = [("SERVICE", "MODE", "FROM", "CONTAINERS", "PORTS", *more)]
+    for row in gathered["services"]:
+        rows.append((*_service(row), *(_uses(row) if measured else ()), *((_stale(row),) if stale else ())))
     parts = [head, "", columns(rows)]
     if gathered["groups"]:
         parts += ["", columns([("GROUP", "SELECTED", "OF", "ALIAS"), *(_group(row) for row in gathered["groups"])])]
     if gathered["strangers"]:
         parts += ["", f"containers of no service: {', '.join(gathered['strangers'])} (doit up removes them)"]
+    if stale or gathered["stale"]:
+        parts += ["", _way_out(gathered)]
     if gathered["engine"]:
         parts += ["", f"the engine could not be asked: {gathered['engine']}"]
     return "\n".join(parts)
+
+
+_STALE = {"clone": "checkout", "resolve": "pin", "render": "override", "build": "image", "up": "container"}
+
+
+def _stale(row: Mapping[str, Any]) -> str:
+    """What is not as hsm.yaml says; the first cause says it. A container that is not there is seen without it."""
+    certain = [one for one in row["stale"] if one["state"] == "run" and one["reasons"] != ["not running"]]
+    if not certain:
+        return ""
+    first = certain[0]
+    return f"{_STALE[first['name'].partition(':')[0]]}: {first['reasons'][0] if first['reasons'] else 'stale'}"
+
+
+def _way_out(gathered: Mapping[str, Any]) -> str:
+    """One sentence on what makes it right."""
+    steps = [one for row in (gathered, *gathered["services"]) for one in row["stale"]]
+    heads = {one["name"].partition(":")[0] for one in steps}
+    if not heads - {"up", "build"}:
+        return "the override is what hsm.yaml says; `doit up` makes the rest so (`doit plan up` tells why)"
+    return "the override is not what hsm.yaml says: `doit sync` makes it so (`doit plan` tells why)"
 
 
 def plan(gathered: Mapping[str, Any]) -> str:
