@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import os
 import sys
@@ -10,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hsm_tasks import (
     __version__,
     api,
     aside,
     commands,
+    meaning,
     own,
     report,
     schemas,
@@ -29,17 +31,14 @@ from hsm_tasks import (
 )
 from hsm_tasks.core.errors import ConfigError, HsmError, known, mistake
 from hsm_tasks.line import SPEAK_JSON, TAKES_ALL, Line, parse, variables
-from hsm_tasks.own import Dodo, Own
 from hsm_tasks.scene import Opened, Wish, open_stack
-from hsm_tasks.switch import switched
-from hsm_tasks.words import COMMANDS, DOIT, STEPS, SWITCHES, Word, bare, not_selected, resolve, there_are
+from hsm_tasks.words import COMMANDS, DOIT, STEPS, Word, bare, not_selected, there_are
 from hsm_tasks.workspace import STATE, Workspace
 from hsm_tasks.world import World
 
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
     from hsm_tasks.engine import Session
-    from hsm_tasks.tasks import Task
 
 ASKING = ("list", "info", "tabcompletion")
 
@@ -90,7 +89,7 @@ def _main(argv: list[str]) -> int:
     argv = ["help", *argv[1:]] if argv[:1] in (["--help"], ["-h"]) else argv
     api.offer(api.too_early)
     dodo = own.read(here.root, variables(argv))
-    line = replace(parse(argv, dodo, cache(partial(_peek, here, dodo, argv))), typed_as=tuple(argv))
+    line = replace(parse(argv, dodo, cache(partial(meaning.peek, here, dodo, argv))), typed_as=tuple(argv))
     if line.command == "help":
         return _help(here, line)
     if line.command == "run" and line.first.head == "stacks":
@@ -112,25 +111,18 @@ def _json_behind(argv: list[str]) -> list[str]:
     return [*(arg for arg in argv[:place] if arg != "--json"), *argv[place : place + 1], *early, *argv[place + 1 :]]
 
 
-def _peek(here: Workspace, dodo: Dodo | None, argv: Sequence[str]) -> Own:
-    """The user's tasks, before the line is understood and its switches applied: it is their options that count."""
-    asked = variables(argv).get("stack")
-    api.offer(cache(lambda: open_stack(here, here.pick(asked, os.environ), os.environ, Wish(look=True))))
-    return own.tasks(dodo, argv)
-
-
 # --- what needs no stack -----------------------------------------------------------------------------------------
 
 
 def _help(here: Workspace, line: Line) -> int:
-    if line.words:
+    if line.words and str(line.words[0]) != "help":
         from hsm_tasks import engine
 
         head = line.words[0].head
         if head in DOIT and head not in COMMANDS:
             return engine.run(["help", head], [], state_file=None)
         if head not in COMMANDS:
-            mine = _peek(here, line.dodo, ())
+            mine = meaning.peek(here, line.dodo, ())
             if str(line.words[0]) in mine.tasks:
                 return engine.run(["help", str(line.words[0])], [], state_file=None, own=list(mine.tasks.values()))
             raise there_are(head, [*COMMANDS, *DOIT, *mine.tasks])
@@ -150,7 +142,9 @@ def _wants_json(line: Line) -> bool:
     known = ("--json", *(("--stats",) if line.first.head == "status" else ()))
     unknown = [arg for arg in line.rest if arg not in known]
     if unknown:
-        raise mistake(f'{line.first.head} does not know "{unknown[0]}"', f"it takes {', '.join(known)}")
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise mistake(f'{line.first.head} does not know "{unknown[0]}"', f"{meant}it takes {', '.join(known)}")
     return "--json" in line.rest
 
 
@@ -162,8 +156,9 @@ def _with_stack(here: Workspace, name: str, line: Line) -> int:
         return _ask(here, name, line)
     state = here.root / STATE
     if not state.is_dir():
-        opened = open_stack(here, name, os.environ, replace(_wish(line), look=True))
-        _graph(opened, line, World(opened, report.progress, report.say))  # a mistake is told before anything is written
+        opened = open_stack(here, name, os.environ, replace(meaning.wish(line), look=True))
+        # a mistake is told before anything is written
+        meaning.graph(opened, line, World(opened, report.progress, report.say))
     with commands.holding(state, " ".join(("doit", *map(str, line.words))), report.say):
         return _run(here, name, line)
 
@@ -229,10 +224,10 @@ def _foreseen(
     """The stack as these words would make it, its plan, and what would run; nothing is written or started."""
     from hsm_tasks.preview import preview
 
-    asked = replace(parse(words, line.dodo, partial(_peek, here, line.dodo, words)), variables=line.variables)
-    opened = open_stack(here, name, os.environ, replace(_wish(asked), look=True))
+    asked = replace(parse(words, line.dodo, partial(meaning.peek, here, line.dodo, words)), variables=line.variables)
+    opened = open_stack(here, name, os.environ, replace(meaning.wish(asked), look=True))
     world = World(opened, lambda step, words: None, lambda words: None, looks=True)
-    meant, graph = _graph(opened, asked, world)
+    meant, graph = meaning.graph(opened, asked, world)
     return opened, meant.plan, preview(meant.plan, graph, world, meant.selected or usual, meant.own)
 
 
@@ -251,52 +246,10 @@ def _service(word: Word, opened: Opened) -> str:
     return service
 
 
-def _wish(line: Line) -> Wish:
-    updates = [word for word in line.words if word.head == "update"]
-    everything = any(not word.name for word in updates)
-    return Wish(
-        local=partial(switched, line.words) if any(word.head in SWITCHES for word in line.words) else None,
-        move=frozenset(word.name for word in updates if word.name),
-        everything=everything,
-        frozen=line.frozen,
-    )
-
-
 def _run(here: Workspace, name: str, line: Line) -> int:
-    opened = open_stack(here, name, os.environ, _wish(line))
+    opened = open_stack(here, name, os.environ, meaning.wish(line))
     schemas.keep_if_named(opened.texts.sources[-1].text, here.root / STATE)
     return _run_doit(opened, line)
-
-
-class Meant(NamedTuple):
-    """What a line is about: the plan, the names of the tasks that its words mean, and all tasks of the user."""
-
-    plan: Plan
-    selected: list[str]
-    own: Own
-
-
-def _meant(opened: Opened, line: Line, world: World) -> Meant:
-    from hsm_tasks import stale, tasks
-    from hsm_tasks.core.plan import plan
-
-    api.offer(lambda: opened)
-    made, chosen = plan(opened.scene), opened.scene.chosen
-    if line.dodo is None:
-        return Meant(made, resolve(line.words, tasks.names(made, world), chosen), Own())
-    known = tuple(tasks.names(made, world))
-    mine = own.tasks(line.dodo, [text for word in line.words for text in (str(word), *word.args)])
-    own.tied(mine, known, lambda word: resolve([Word.parse(word)], known, chosen))
-    own.meet(mine, stale.leaving(made), opened.workspace.root)
-    return Meant(made, resolve(line.words, (*known, *mine.tasks), chosen), mine)
-
-
-def _graph(opened: Opened, line: Line, world: World) -> tuple[Meant, list[Task]]:
-    """What the line means, and all tasks of hsm."""
-    from hsm_tasks import tasks
-
-    meant = _meant(opened, line, world)
-    return meant, tasks.tasks(meant.plan, world, meant.selected, meant.own)
 
 
 def _run_doit(opened: Opened, line: Line) -> int:
@@ -304,7 +257,7 @@ def _run_doit(opened: Opened, line: Line) -> int:
 
     world = World(opened, report.progress, report.say, looks=line.command in ASKING)
     if line.command != "run":
-        meant, graph = _graph(opened, line, world)
+        meant, graph = meaning.graph(opened, line, world)
         session = _session(opened, line)
         session["own"] = list(meant.own.tasks.values())
         return engine.run([line.command, *line.options, *meant.selected], graph, **session)
@@ -315,7 +268,7 @@ def _do(opened: Opened, line: Line, world: World) -> int:
     """A run of the steps that the words of the line need."""
     from hsm_tasks import certain, engine, stale, tasks
 
-    meant = _meant(opened, line, world)
+    meant = meaning.meant(opened, line, world)
     made, selected = meant.plan, meant.selected
     commands.keep_switch(opened, report.say)  # only now: every word of the line means something
     if line.frozen:

@@ -6,6 +6,7 @@ beside it; tests/test_engine.py holds doit to what they need.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import gc
 import getopt
@@ -111,7 +112,10 @@ def split(argv: Sequence[str]) -> tuple[str, list[str], list[str]]:
     try:
         _, rest = getopt.getopt(args, parser.get_short(), parser.get_long())  # type: ignore[no-untyped-call]
     except getopt.GetoptError as error:
-        raise mistake(str(error), f"`help {name}` lists the options") from error
+        long = [option.rstrip("=") for option in parser.get_long()]  # type: ignore[no-untyped-call]
+        near = difflib.get_close_matches(error.opt, long, n=1)
+        meant = f"did you mean --{near[0]}? " if near else ""
+        raise mistake(str(error), f"{meant}`help {name}` lists the options") from error
     return name, args[: len(args) - len(rest)], rest
 
 

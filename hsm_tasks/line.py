@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 import sys
@@ -109,7 +110,10 @@ def parse(argv: Sequence[str], dodo: Dodo | None = None, peek: Callable[[], Own]
 def _refuse_unknown(given: Mapping[str, str]) -> None:
     unknown = sorted(set(given) - set(VARIABLES))
     if unknown:
-        raise mistake(f'"{unknown[0]}={given[unknown[0]]}" says nothing to hsm', f"known: {', '.join(VARIABLES)}")
+        near = difflib.get_close_matches(unknown[0], VARIABLES, n=1)
+        meant = f"did you mean {near[0]}=? " if near else ""
+        said = f'"{unknown[0]}={given[unknown[0]]}" says nothing to hsm'
+        raise mistake(said, f"{meant}known: {', '.join(VARIABLES)}")
 
 
 def _is_variable(arg: str) -> bool:

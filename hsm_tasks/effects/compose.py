@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hsm_tasks.core import advice
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.effects import process
 from hsm_tasks.effects.composefiles import (
@@ -306,7 +307,10 @@ def _do(project: Project, on_line: OnLine, *words: str) -> Done:
     env = {} if "COMPOSE_PARALLEL_LIMIT" in os.environ else {"COMPOSE_PARALLEL_LIMIT": PARALLEL}
     argv = project.argv("--progress", "plain", *words)
     explain = f"docker compose {command} failed"
-    return process.stream(*argv, on_line=on_line, cwd=project.folder, env=env, explain=explain)
+    try:
+        return process.stream(*argv, on_line=on_line, cwd=project.folder, env=env, explain=explain)
+    except CommandFailed as error:
+        raise CommandFailed(error.argv, error.code, error.said, explain, advice.hint(error.said)) from error
 
 
 def _options(files: Sequence[Path], folder: Path) -> list[str]:
