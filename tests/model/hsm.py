@@ -212,7 +212,8 @@ class Memo:
         if not kept.exists():
             self.asked += 1
             answer = self._answer(argv, given, self._directly)
-            if key == self._key(argv, given, root):  # else somebody has edited a file while it was asked
+            # not what it said of files that somebody edited meanwhile, nor that it could not be started, or was ended
+            if 0 <= answer[0] < 126 and key == self._key(argv, given, root):
                 _put(kept, pickle.dumps(answer))
         else:
             self.hits += 1
