@@ -90,11 +90,12 @@ def _moved(step: Clone, directory: Path, world: World) -> str:
         hint = "move it elsewhere, or give this repository another repo.name"
         raise HsmError(f"{step.directory} is a checkout of {mask(state.remote)}, not of {step.repository.url}", hint)
     if step.locked is None and not step.move:
-        return git.fetch_commit(directory, url=url, ref=ref)
-    submodules = step.repository.submodules
-    moved = git.advance(
-        directory, url=url, ref=ref, commit=step.locked, submodules=submodules, back=step.frozen
-    )
+        moved = git.look(directory, url=url, ref=ref)
+    else:
+        submodules = step.repository.submodules
+        moved = git.advance(
+            directory, url=url, ref=ref, commit=step.locked, submodules=submodules, back=step.frozen
+        )
     if moved.kind == "kept":
         if step.frozen:
             raise Kept(f"{step.directory} is not at the locked commit: {moved.reason}", moved.hint)

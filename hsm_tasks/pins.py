@@ -49,11 +49,20 @@ def known_pin(step: Resolve) -> Pin | None:
     return None
 
 
-def _reference(step: Resolve) -> ImageReference:
+def _reference(step: Resolve, written: str | None = None) -> ImageReference:
+    """`written`: what the reference was before its variables were filled in, for whom one without a value misleads."""
     try:
         return ImageReference.parse(step.image)
     except ValueError as error:
-        raise HsmError(f'"{step.image}" is no image reference: {error}') from error
+        if written in (None, step.image):
+            raise HsmError(f'"{step.image}" is no image reference: {error}') from error
+        hint = "give its variables values in the environment or in .env, as for compose itself"
+        raise HsmError(f'{written} comes to "{step.image}", which is no image reference: {error}', hint) from error
+
+
+def _written(step: Resolve, world: World) -> str | None:
+    form = world.opened.scene.chosen.forms.get(step.service)
+    return form.image if form else None
 
 
 def _pinned(reference: ImageReference, tag: str | None, digest: str) -> Pin:
@@ -63,7 +72,8 @@ def _pinned(reference: ImageReference, tag: str | None, digest: str) -> Pin:
 
 def find(step: Resolve, world: World) -> Pin:
     """The pin, without writing it down; the registry is asked where nothing else says it."""
-    known, reference, locked = known_pin(step), _reference(step), step.locked
+    reference, locked = _reference(step, _written(step, world)), step.locked
+    known = known_pin(step)
     if known:
         return known
     tag, digest = (locked.tag, locked.digest) if locked else (reference.tag, reference.digest)

@@ -37,6 +37,8 @@ class ImageReference:
         if at and not DIGEST.fullmatch(digest):
             raise ValueError(f'the digest "{digest}" is not sha256: and 64 hexadecimal digits in lower case')
         name, tag = _split_tag(rest)
+        if tag == "":
+            raise ValueError("the tag is empty: nothing stands behind the colon")
         if tag is not None and not TAG.fullmatch(tag):
             raise ValueError(
                 f'the tag "{tag}" is not a tag: up to 128 letters, digits, "_", "." and "-", the first no "." or "-"'

@@ -41,7 +41,7 @@ __all__ = [
     "clone",
     "dead_clones",
     "exclude",
-    "fetch_commit",
+    "look",
     "not_ignored",
     "origin",
     "remote_commit",
@@ -162,11 +162,14 @@ def advance(
     return Advance("moved", place.commit, here.commit)
 
 
-def fetch_commit(directory: Path, *, url: str, ref: str, stall: float | None = None) -> str:
-    """What the server has under `ref` now, fetched into the checkout; nothing in it moves."""
+def look(directory: Path, *, url: str, ref: str, stall: float | None = None) -> Advance:
+    """What the server has under `ref` now, fetched into the checkout; nothing in it moves. "kept": it is elsewhere."""
     server = gitrefs.server(url, ref, stall=stall)
-    _checkout(directory)
-    return gitrefs.newest(directory, server, ref).commit
+    here, place = _checkout(directory), gitrefs.newest(directory, server, ref)
+    reason = _elsewhere(here, place) if place.branch else ""
+    if reason:
+        return Advance("kept", place.commit, here.commit, reason, _way_out(here, place))
+    return Advance("current", place.commit, here.commit)
 
 
 def _in_the_way(directory: Path, here: CheckoutState, place: Place, ref: str) -> str:
@@ -179,14 +182,21 @@ def _in_the_way(directory: Path, here: CheckoutState, place: Place, ref: str) ->
         if here.branch:
             return f"it is on the branch {here.branch}, and {ref} is none"
         return "" if gitrefs.held(directory) else "it is at a commit that is on no branch"
-    if here.branch != place.branch:
-        where = f"on the branch {here.branch}" if here.branch else "on no branch (HEAD is detached)"
-        return f"it is {where}, and not on {place.branch}"
+    if elsewhere := _elsewhere(here, place):
+        return elsewhere
     counts = _do(directory, "rev-list", "--left-right", "--count", f"HEAD...{place.commit}").out.split()
     ours, theirs = map(int, counts)
     if ours and theirs:
         return f"it has diverged from {place.commit[:12]}: {count(ours, 'commit')} here, {theirs} there"
     return f"it is {count(ours, 'commit')} ahead of {place.commit[:12]}" if ours else ""
+
+
+def _elsewhere(here: CheckoutState, place: Place) -> str:
+    """Where it is, if that is not the branch that is meant: nobody's branch is switched under their hands."""
+    if here.branch == place.branch:
+        return ""
+    where = f"on the branch {here.branch}" if here.branch else "on no branch (HEAD is detached)"
+    return f"it is {where}, and not on {place.branch}"
 
 
 def _way_out(here: CheckoutState, place: Place) -> str:

@@ -203,6 +203,18 @@ def test_missing_values_are_named_with_the_example_that_has_them(project: Projec
     assert "without a value, as for compose itself: NAME, TAG, TOKEN (copy .env.example to .env)" in said
 
 
+def test_an_image_whose_variable_has_no_value_is_named_as_it_is_written(project: Project) -> None:
+    here = project({"docker-compose.yml": 'services: {a: {image: "@REG@/web:${TAG}"}, b: {image: "${IMAGE}"}}\n'})
+    assert "without a value, as for compose itself: IMAGE, TAG (set them in .env)" in here.run("init").err
+    said = here.run("sync", code=1).err
+    host = here.servers.registry.host
+    empty = "which is no image reference: the tag is empty: nothing stands behind the colon"
+    assert f'{host}/web:${{TAG}} comes to "{host}/web:", {empty}\n  hint: give its variables values' in said
+    assert '${IMAGE} comes to "", which is no image reference: the image reference is empty' in said
+    here.write(".env", "TAG=1.0\nIMAGE=@REG@/pg:16\n")
+    here.run("sync")
+
+
 def test_a_context_in_a_repository_of_its_own_is_named_by_its_origin_and_used_where_it_lies(project: Project) -> None:
     here = project({
         "docker-compose.yml": "services:\n  api:\n"

@@ -57,7 +57,7 @@ def test_a_pin_has_the_name_as_written_with_tag_and_digest() -> None:
     ("text", "sentence"),
     [
         ("", "the image reference is empty"),
-        ("api:", 'the tag "" is not a tag'),
+        ("api:", 'the tag is empty'),
         (":1.4", "has no name"),
         (f"@{DIGEST}", "has no name"),
         ("api:-x", 'the tag "-x" is not a tag'),

@@ -510,7 +510,7 @@ def test_hostile_words_never_reach_git(
         with pytest.raises(GitError, match="git is not asked"):
             git.remote_commit(bad_url, ref)
         with pytest.raises(GitError, match="git is not asked"):
-            git.fetch_commit(checkout, url=bad_url, ref=ref)
+            git.look(checkout, url=bad_url, ref=ref)
     assert not (tmp_path / "proof").exists()
 
 
@@ -543,7 +543,7 @@ def test_hooks_of_the_users_template_do_not_run_in_a_clone(url: str, there: Path
         (hooks / name).chmod(0o755)
     set_config("[init]", f" templateDir = {tmp_path}/template")
     git.clone(url, there, ref="main")
-    git.fetch_commit(there, url=url, ref="dev")
+    git.look(there, url=url, ref="dev")
     assert (there / ".git" / "hooks" / "post-checkout").exists()
     assert not (tmp_path / "proof").exists()
 
@@ -601,12 +601,9 @@ def test_a_broken_checkout_never_acts_on_the_repository_around_it(tmp_path: Path
     before = make_repository(outer, {"x": "1", "inner/y": "2"})
     (outer / "x").write_text("my work")
     (outer / "inner" / ".git").mkdir()
-    for act in (
-        lambda: git.advance(outer / "inner", url=url, ref="main"),
-        lambda: git.fetch_commit(outer / "inner", url=url, ref="main"),
-    ):
+    for act in (git.advance, git.look):
         with pytest.raises(GitError, match="not a checkout"):
-            act()
+            act(outer / "inner", url=url, ref="main")
     assert head(outer) == before
     assert (outer / "x").read_text() == "my work"
     assert "origin" not in plain_git(outer, "for-each-ref")
@@ -659,17 +656,26 @@ def test_a_clean_checkout_follows_its_branch(checkout: Path, url: str, api: Path
 def test_a_commit_is_fetched_and_nothing_moves(checkout: Path, url: str, api: Path) -> None:
     before = head(checkout)
     after = commit(api, {"a.txt": "3\n"})
-    assert git.fetch_commit(checkout, url=url, ref="main") == after
-    assert git.fetch_commit(checkout, url=url, ref=after) == after
-    assert git.fetch_commit(checkout, url=url, ref=after[:9]) == after
-    assert git.fetch_commit(checkout, url=url, ref="v1") == head(api, "v1")
+    assert git.look(checkout, url=url, ref="main").commit == after
+    assert git.look(checkout, url=url, ref=after).commit == after
+    assert git.look(checkout, url=url, ref=after[:9]).commit == after
+    assert git.look(checkout, url=url, ref="v1").commit == head(api, "v1")
     assert (head(checkout), git.state(checkout).behind) == (before, 1)
     with pytest.raises(GitError, match='"nope"'):
-        git.fetch_commit(checkout, url=url, ref="nope")
+        git.look(checkout, url=url, ref="nope")
     with pytest.raises(GitError, match="1111"):
-        git.fetch_commit(checkout, url=url, ref="1" * 40)
+        git.look(checkout, url=url, ref="1" * 40)
     with pytest.raises(GitError, match="1111"):
-        git.fetch_commit(checkout, url=url, ref="1" * 7)
+        git.look(checkout, url=url, ref="1" * 7)
+
+
+def test_a_checkout_on_another_branch_is_left_there_and_told_so(checkout: Path, url: str) -> None:
+    plain_git(checkout, "switch", "--quiet", "-c", "mine")
+    before = head(checkout)
+    found = git.look(checkout, url=url, ref="main")
+    assert (found.kind, found.reason) == ("kept", "it is on the branch mine, and not on main")
+    assert found.hint.startswith("git switch main (keep your commits on a branch)")
+    assert (head(checkout), git.state(checkout).branch) == (before, "mine")
 
 
 def test_a_detached_checkout_follows_a_tag(url: str, api: Path, there: Path) -> None:
@@ -686,7 +692,7 @@ def test_a_detached_checkout_follows_a_tag(url: str, api: Path, there: Path) -> 
 
 def test_a_locked_commit_that_is_here_needs_no_server(checkout: Path, url: str, api: Path, server: GitServer) -> None:
     after = commit(api, {"a.txt": "3\n"})
-    git.fetch_commit(checkout, url=url, ref="main")
+    git.look(checkout, url=url, ref="main")
     asked = len(server.requests)
     assert git.advance(checkout, url=url, ref="main", commit=after).kind == "moved"
     assert git.advance(checkout, url=url, ref="HEAD", commit=after).kind == "current"
@@ -711,10 +717,10 @@ def test_a_locked_commit_that_is_gone_is_an_error_in_a_checkout_too(checkout: Pa
 
 
 def test_a_branch_that_became_a_tag_is_found(checkout: Path, url: str, api: Path) -> None:
-    git.fetch_commit(checkout, url=url, ref="dev")
+    git.look(checkout, url=url, ref="dev")
     plain_git(api, "branch", "--delete", "dev")
     plain_git(api, "tag", "dev")
-    assert git.fetch_commit(checkout, url=url, ref="dev") == head(api)
+    assert git.look(checkout, url=url, ref="dev").commit == head(api)
 
 
 def test_a_server_that_goes_away_is_an_error(checkout: Path, url: str, server: GitServer) -> None:
