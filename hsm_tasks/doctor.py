@@ -7,16 +7,15 @@ bite later: only the first makes doctor end with 1. What needs a server is asked
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from hsm_tasks import workspace
+from hsm_tasks import leftovers, workspace
+from hsm_tasks.core.checkup import ELSEWHERE, Check, Place, State, file_sharing, free_space
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.plan import Clone, Resolve, plan
 from hsm_tasks.core.reference import ImageReference
@@ -29,18 +28,6 @@ from hsm_tasks.workspace import LOCAL, OVERRIDE, STATE, Workspace
 VERSION = 1
 _PATIENCE = 8.0  # seconds of silence of a git server
 _BOUNDS = Bounds(connect=4, read=8, body=15, retries=0)
-_LITTLE, _NONE = 5 << 30, 200 << 20  # bytes that are free
-State = Literal["ok", "warning", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One answer. `about` is a word, `message` a sentence, `hint` what to do ("" where all is well)."""
-
-    about: str
-    state: State
-    message: str
-    hint: str = ""
 
 
 def gather(start: Path, asked: str | None, environ: Mapping[str, str]) -> list[Check]:
@@ -54,8 +41,8 @@ def gather(start: Path, asked: str | None, environ: Mapping[str, str]) -> list[C
         there = ", ".join(here.stacks) or "none"
         return [*found, Check("stacks", "failed", f'there is no stack "{asked}"', f"there are: {there}")]
     opened, checks = _stacks(here, [asked] if asked else list(here.stacks), environ)
-    found += [*checks, *_logins(), *_servers(opened), *_disk(here), *_ignored(here)]
-    return [*found, *_leftovers(here, opened)]
+    found += [*checks, *_logins(), *_servers(opened), *_disk(here), *_shared(here), *_ignored(here)]
+    return [*found, *leftovers.leftovers(here, opened)]
 
 
 def as_json(checks: Sequence[Check]) -> dict[str, Any]:
@@ -95,10 +82,6 @@ def _tools() -> Iterator[Check]:
     yield _try("git", _git)
     yield _try("compose", lambda: f"docker compose {'.'.join(map(str, compose.version()))}")
     yield _try("engine", _engine)
-    host = os.environ.get("DOCKER_HOST", "")
-    if host and not host.startswith(("unix://", "npipe://")):
-        hint = "mounts of dev services name paths on that machine: run dev services where their sources are"
-        yield Check("engine", "warning", f"the engine is on another machine ({host.partition('://')[0]}://…)", hint)
 
 
 def _try(about: str, ask: Callable[[], str]) -> Check:
@@ -231,9 +214,7 @@ def _disk(here: Workspace) -> Iterator[Check]:
         if place is None or not place.is_dir() or place.stat().st_dev in seen:
             continue
         seen.add(place.stat().st_dev)
-        free = shutil.disk_usage(place).free
-        state: State = "failed" if free < _NONE else "warning" if free < _LITTLE else "ok"
-        yield Check("disk", state, f"{free / (1 << 30):.1f} GB free for {what}", "" if state == "ok" else hint)
+        yield free_space(shutil.disk_usage(place).free, what, hint)
 
 
 def _data_root() -> Path | None:
@@ -241,6 +222,19 @@ def _data_root() -> Path | None:
         return Path(docker.about().data)
     except HsmError:
         return None
+
+
+def _shared(here: Workspace) -> Iterator[Check]:
+    try:
+        about = docker.about()
+    except HsmError:
+        host = os.environ.get("DOCKER_HOST", "")
+        if host and not host.startswith(("unix://", "npipe://")):
+            where = f"the engine is on another machine ({host.partition('://')[0]}://…)"
+            yield Check("sharing", "warning", where, ELSEWHERE)
+        return
+    place = Place(about.local, os.uname().release, about.kernel)
+    yield file_sharing(place, str(here.root.resolve()), str(Path.home()))
 
 
 def _ignored(here: Workspace) -> Iterator[Check]:
@@ -262,58 +256,3 @@ def _ignored(here: Workspace) -> Iterator[Check]:
         yield Check("git rules", "warning", f"no rule of git covers {', '.join(seen)}", hint)
     elif not committed:
         yield Check("git rules", "ok", "git does not see what is local to this machine")
-
-
-# --- leftovers --------------------------------------------------------------------------------------------------
-
-
-def _leftovers(here: Workspace, opened: Sequence[Opened]) -> Iterator[Check]:
-    found = [*_old_states(here), *_dead_clones(here), *_old_projects(here, opened)]
-    if len(opened) == len(here.stacks):
-        found += _old_checkouts(here, opened)
-    yield from found or [Check("leftovers", "ok", "none")]
-
-
-def _old_states(here: Workspace) -> Iterator[Check]:
-    for path in _folders(here.root / STATE):
-        if path.name not in here.stacks:
-            shown = f"{STATE}/{path.name}"
-            yield Check("leftovers", "warning", f"{shown} is the state of a stack that is gone", f"rm -r {shown}")
-
-
-def _dead_clones(here: Workspace) -> Iterator[Check]:
-    for path in git.dead_clones(here.root / here.settings.repos_dir):
-        shown = os.path.relpath(path, here.root)
-        yield Check("leftovers", "warning", f"{shown} is of a clone that was killed", f"rm -r {shown}")
-
-
-def _old_checkouts(here: Workspace, opened: Sequence[Opened]) -> Iterator[Check]:
-    services = [service for stack in opened for service in stack.scene.stack.services.values()]
-    named = {service.repository.name for service in services if service.repository}
-    for path in _folders(here.root / here.settings.repos_dir):
-        if path.name not in named and not path.name.startswith(".") and (path / ".git").exists():
-            shown = os.path.relpath(path, here.root)
-            hint = f"hsm never removes a checkout: look for work with `git -C {shown} status`, then remove it"
-            yield Check("leftovers", "warning", f"{shown} is a checkout that no stack names", hint)
-
-
-def _folders(place: Path) -> list[Path]:
-    return sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
-
-
-def _old_projects(here: Workspace, opened: Sequence[Opened]) -> Iterator[Check]:
-    """Compose projects that were started from a folder of this workspace, and that no stack of it is now."""
-    try:
-        projects = docker.projects()
-    except HsmError:
-        return
-    known = {stack.scene.project for stack in opened}
-    unknown = {here.root.resolve() / folder for folder in here.stacks.values()}
-    unknown -= {stack.folder.resolve() for stack in opened}  # a broken stack does not say what its project is
-    for project, paths in sorted(projects.items()):
-        folders = {Path(path).parent for path in paths if path.endswith(f"/{OVERRIDE}")}
-        mine = {folder for folder in folders if folder.resolve().is_relative_to(here.root.resolve())}
-        if mine and project not in known and not any(folder.resolve() in unknown for folder in mine):
-            shown = ", ".join(sorted(os.path.relpath(folder, here.root) for folder in mine))
-            hint = f"docker compose -p {re.sub(r'[^a-z0-9_-]', '', project)} down (volumes stay)"
-            yield Check("leftovers", "warning", f"containers of the project {project}, once of {shown}", hint)

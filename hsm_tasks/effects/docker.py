@@ -82,18 +82,40 @@ def projects() -> dict[str, frozenset[str]]:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """The engine itself; `data` is the folder of its images and volumes, on its machine."""
+    """The engine itself; `data` is the folder of its images and volumes, on its machine. `local`: it is reached through
+    a socket of this machine; where it runs, its `kernel` tells."""
 
     version: str
     system: str
     data: str
+    kernel: str
+    local: bool
 
 
 def about() -> About:
     """What the engine says of itself; HsmError where it does not answer."""
     with enginecall.engine() as client:
         info: Mapping[str, Any] = client.info()
-    return About(info.get("ServerVersion", "?"), info.get("OperatingSystem", "?"), info.get("DockerRootDir", ""))
+        local = str(client.base_url).startswith(("http+docker://localhost", "http+docker://localnpipe"))
+    return About(
+        version=info.get("ServerVersion", "?"),
+        system=info.get("OperatingSystem", "?"),
+        data=info.get("DockerRootDir", ""),
+        kernel=info.get("KernelVersion", ""),
+        local=local,
+    )
+
+
+def kept(project: str) -> dict[str, tuple[str, ...]]:
+    """The networks and volumes that the engine has of a compose project, by the word that removes them."""
+    filters = {"label": [f"{_LABEL}project={project}"]}
+    with _engine() as client:
+        networks = client.networks(filters=filters)
+        volumes = client.volumes(filters=filters)["Volumes"] or ()
+    return {
+        "network": tuple(sorted(one["Name"] for one in networks)),
+        "volume": tuple(sorted(one["Name"] for one in volumes)),
+    }
 
 
 def login_helpers() -> dict[str, tuple[str, ...]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 from typing import Any
 
 import pytest
 
 from tests.commands.bench import DOORS, Door, Workspace
 from tests.commands.conftest import Make
+from tests.support.registry import PASSWORD, USER, RegistryServer
 
 GONE = "127.0.0.1:1"
 
@@ -126,6 +130,61 @@ def test_containers_of_a_stack_that_is_gone_are_named(live: Make) -> None:
     (here.root / "stacks/other/hsm.yaml").write_text("name: renamed\n" + "services: {}\n")
     found = [check for check in here.run("doctor", "--json").json()["checks"] if here.project in check["message"]]
     assert found[0]["hint"] == f"docker compose -p {here.project} down (volumes stay)"
+
+
+def test_networks_and_volumes_of_a_stack_that_is_gone_are_named(live: Make) -> None:
+    here = live("doit")
+    here.run("up:web")
+    here.run("down")
+    here.engine("network", "create", "--label", f"com.docker.compose.project={here.project}", f"{here.project}_old")
+    kept = {"leftovers": [c for c in here.run("doctor", "--json").json()["checks"] if c["about"] == "leftovers"]}
+    assert [check["message"] for check in kept["leftovers"]] == ["none"]
+    here.stack.rename(here.root / "elsewhere")
+    hints = {c["hint"] for c in here.run("doctor", "--json").json()["checks"] if c["about"] == "leftovers"}
+    assert f"docker network rm {here.project}_old" in hints
+    assert f"docker volume rm {here.project}_pg-data, if nobody needs their data" in hints
+    assert "rm -r .hsm/shop" in hints
+
+
+def test_the_engine_of_this_machine_can_mount_everything(live: Make) -> None:
+    found = {check["about"]: check for check in live("doit").run("doctor", "--json").json()["checks"]}
+    assert (found["sharing"]["state"], found["sharing"]["hint"]) == ("ok", "")
+
+
+def test_an_engine_elsewhere_does_not_see_these_folders(make: Make) -> None:
+    assert states(make("doit"), "sharing") == ["warning"]
+
+
+@pytest.mark.parametrize(
+    ("program", "says", "about", "said"),
+    [
+        ("git", "git version 2.20.1", "git", "git is 2.20.1; hsm needs"),
+        ("docker", "2.20.3", "compose", "docker compose is 2.20.3; hsm needs 2.29.7 or newer"),
+    ],
+)
+def test_a_program_that_is_too_old_stops_work(program: str, says: str, about: str, said: str, make: Make) -> None:
+    here = make("doit")
+    folder = here.root.parent / "old"
+    folder.mkdir()
+    (folder / program).write_text(f'#!/bin/sh\necho "{says}"\n')
+    (folder / program).chmod(0o755)
+    here.variables["PATH"] = os.pathsep.join([str(folder), here.environment()["PATH"]])
+    found = checks(here)[about][0]
+    assert found["state"] == "failed"
+    assert found["message"].startswith(said) and found["hint"]
+
+
+def test_a_registry_that_wants_a_login_is_named_with_the_way_to_log_in(make: Make) -> None:
+    with RegistryServer(auth=True) as registry:
+        registry.push("acme/api", "1", config={})
+        base = f"services: {{a: {{image: {registry.host}/acme/api:1}}}}\n"
+        here = make("doit", {"hsm.yaml": "services: {}\n", "docker-compose.yml": base})
+        refused = checks(here)["registry"][0]
+        assert (refused["state"], "docker login" in refused["hint"]) == ("failed", True)
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        config = here.write("../../docker/config.json", json.dumps({"auths": {registry.host: {"auth": login}}}))
+        here.variables["DOCKER_CONFIG"] = str(config.parent)
+        assert checks(here)["registry"][0]["state"] == "ok"
 
 
 @pytest.mark.parametrize("words", [("--jsn",), ("all",)])
