@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hsm_tasks import schemas
+from hsm_tasks.core.schema import DevKeys, ProdKeys, Raw
 from hsm_tasks.core.yamltext import flow
 
 PLACE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
@@ -24,6 +25,7 @@ first line of hsm.yaml. Every key is optional. What the keys do together, and ho
 [manual](manual.md). A `*` stands for a name of yours.
 """
 COMPOSE = "Besides the keys below, any key of a compose service{but} may stand here and goes into the override.\n"
+OWN: Mapping[str, type[Raw]] = {"Dev": DevKeys, "Prod": ProdKeys}
 BUT = {"Dev": " but `image`", "Prod": " but `build` and `develop`"}
 
 
@@ -38,28 +40,21 @@ def _file(name: str, title: str) -> Iterator[str]:
     yield from _keys(schema, "", schema["$defs"])
 
 
-def _keys(struct: Mapping[str, Any], path: str, defs: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of one struct, each followed by what may stand below it."""
-    for key, value in struct["properties"].items():
-        if _is_composes(value):
-            continue
+def _keys(struct: Mapping[str, Any], path: str, defs: Mapping[str, Any], name: str = "") -> Iterator[str]:
+    """The keys of one struct, each followed by what may stand below it; without those that are compose's own."""
+    own = OWN[name].__struct_fields__ if name in OWN else tuple(struct["properties"])
+    for key in own:
+        value = struct["properties"][key]
         yield f"### `{path}{key}`\n"
         yield f"{value['description']}\n"
         yield from _values(value)
         yield from _examples(key, value["examples"])
-        for name, part, below in _below(value, f"{path}{key}", defs):
-            if name == "Keys":
+        for kind, part, below in _below(value, f"{path}{key}", defs):
+            if kind == "Keys":
                 continue
-            if any(map(_is_composes, part["properties"].values())):
-                yield COMPOSE.format(but=BUT.get(name, ""))
-            yield from _keys(part, f"{below}.", defs)
-
-
-def _is_composes(value: Mapping[str, Any]) -> bool:
-    """A key of compose's own, which compose's reference explains."""
-    return any("compose-service/properties/" in part.get("$ref", "") for part in value.get("anyOf", ())) and (
-        "examples" not in value
-    )
+            if kind in OWN:
+                yield COMPOSE.format(but=BUT[kind])
+            yield from _keys(part, f"{below}.", defs, kind)
 
 
 def _values(value: Mapping[str, Any]) -> Iterator[str]:

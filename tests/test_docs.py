@@ -21,10 +21,10 @@ from hsm_tasks.core.yamltext import parse
 from hsm_tasks.words import COMMANDS, NEEDS_NAME
 
 ROOT = Path(__file__).resolve().parent.parent
-README, MANUAL, DECISIONS, CHANGES = (
-    ROOT / name for name in ("README.md", "docs/manual.md", "docs/decisions.md", "CHANGELOG.md")
+README, RUSSIAN, MANUAL, DECISIONS, CHANGES = (
+    ROOT / name for name in ("README.md", "README.ru.md", "docs/manual.md", "docs/decisions.md", "CHANGELOG.md")
 )
-DOCUMENTS = (README, MANUAL, DECISIONS, CHANGES, ROOT / "docs/custom-tasks.md")
+DOCUMENTS = (README, RUSSIAN, MANUAL, DECISIONS, CHANGES, ROOT / "docs/custom-tasks.md")
 
 
 @cache
@@ -63,6 +63,20 @@ def test_the_readme_names_no_command_that_there_is_not() -> None:
     heads = {re.split(r"[: \[]", word)[0] for row in rows[: len(COMMANDS)] for word in re.findall(r"`([^`]+)`", row)}
     own = {"hsm", "list", "info", "forget", "clean", "help"}
     assert heads - own == set(COMMANDS)
+
+
+def skeleton(path: Path) -> list[object]:
+    """What a translation must have in common with its original: headings by level, first cells, links, blocks."""
+    text = path.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n[\s\S]*?^```$|(?:^ {4}.*\n?)+", text, re.MULTILINE)
+    words = [[line.partition("  #")[0].split()[:2] for line in block.splitlines()] for block in blocks[1:]]
+    cells = re.findall(r"^\| (`[^|]*`|\d+) \|", text, re.MULTILINE)
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("README")]
+    return [re.findall(r"^(#+) ", text, re.MULTILINE), cells, sorted(links), len(blocks), words[1:-1]]
+
+
+def test_the_russian_readme_is_whole() -> None:
+    assert skeleton(RUSSIAN) == skeleton(README)
 
 
 # --- keys ----------------------------------------------------------------------------------------------------------

@@ -116,14 +116,13 @@ def test_what_hsm_takes_in_several_ways_passes(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", [schemas.STACK, schemas.LOCAL])
-def test_every_key_is_described_and_every_key_of_ours_has_examples(name: str) -> None:
+def test_every_key_has_a_description_and_an_example(name: str) -> None:
     schema = json.loads(schemas.shipped(name))
     structs = [schema, *(part for key, part in schema["$defs"].items() if not key.startswith("compose-"))]
     for struct in structs:
         for key, value in struct["properties"].items():
             assert value.get("description"), key
-            theirs = any("compose-service" in part.get("$ref", "") for part in value.get("anyOf", ()))
-            assert theirs or value.get("examples"), key
+            assert value.get("examples"), key
 
 
 def test_examples_pass_their_own_schema() -> None:

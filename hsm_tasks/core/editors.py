@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hsm_tasks.core.examples import EXAMPLES
 from hsm_tasks.core.schema import StackFile
 
 _COMPOSE: Final = "compose-"
@@ -63,7 +64,7 @@ def _key(name: str, value: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict
     if not said.keys() | (value.keys() - {"default"}):
         own = theirs["service"]["properties"][name].get("description", f"As `{name}` of a compose service.")
         reference = {"$ref": f"#/$defs/{_COMPOSE}service/properties/{name}"}
-        return {"description": own, "anyOf": [reference, {"type": "null"}]}
+        return {"description": own, "examples": [EXAMPLES[name]], "anyOf": [reference, {"type": "null"}]}
     if name in _AS_COMPOSE and _is_loose(value):
         return {**said, "anyOf": [{"$ref": _AS_COMPOSE[name]}, {"type": "null"}]}
     return {**(_NUMBER if name in _NUMBERS else _lenient(value)), **said}

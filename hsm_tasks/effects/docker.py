@@ -109,7 +109,7 @@ def about() -> About:
 def kept(project: str) -> dict[str, tuple[str, ...]]:
     """The networks and volumes that the engine has of a compose project, by the word that removes them."""
     filters = {"label": [f"{_LABEL}project={project}"]}
-    with _engine() as client:
+    with enginecall.engine() as client:
         networks = client.networks(filters=filters)
         volumes = client.volumes(filters=filters)["Volumes"] or ()
     return {
