@@ -45,7 +45,8 @@ class Workspace:
         if len(self.stacks) == 1:
             return next(iter(self.stacks))
         if not self.stacks:
-            raise mistake(f"no {CONFIG} here", f"hsm looks for {CONFIG} and for {self.settings.stacks_dir}/*/{CONFIG}")
+            looked = f"{CONFIG} and {self.settings.stacks_dir}/*/{CONFIG} were looked for, here and above"
+            raise mistake(f"no {CONFIG} here", f"`hsm init` makes one of your compose files ({looked})")
         raise mistake("which stack? This workspace has several", f"say stack=NAME or set HSM_STACK; there are: {there}")
 
 

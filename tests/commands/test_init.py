@@ -144,6 +144,11 @@ def test_a_new_folder_gets_the_four_files_and_nothing_else(project: Project) -> 
     assert said.endswith("next: hsm sync, then hsm up\n")
 
 
+def test_who_begins_without_init_is_led_to_it(project: Project) -> None:
+    said = project(PROJECTS["one file"]).run("up", code=3).err
+    assert said.startswith("no hsm.yaml here\n  hint: `hsm init` makes one of your compose files")
+
+
 def test_an_hsm_yaml_is_never_written_over(project: Project) -> None:
     here = project(PROJECTS["one file"])
     here.write("hsm.yaml", "services: {}\n")
