@@ -12,10 +12,6 @@ extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
-suppress_warnings = [
-    "toc.empty_glob",  # a part of the navigation may wait for its pages
-    "myst.header",  # the reference begins its keys below their section
-]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 highlight_language = "none"  # only blocks that say their language are coloured
