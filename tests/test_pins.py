@@ -17,7 +17,8 @@ PINNED = {canonicalize_name(name): version for name, version in FOUND}
 
 def test_every_dependency_is_pinned_within_its_range() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["test"]]
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *extras["docs"], *extras["test"]]
     for requirement in map(Requirement, [*wanted, *project["build-system"]["requires"]]):
         pinned = PINNED.get(canonicalize_name(requirement.name))
         assert pinned and requirement.specifier.contains(pinned), f"{requirement}: {pinned}; run scripts/pin"
