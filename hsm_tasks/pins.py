@@ -114,7 +114,7 @@ def _engine_has(image: str, error: RegistryError) -> bool:
     try:
         return docker.is_local_only(image)
     except HsmError as silent:
-        raise RegistryError(f"{error.message}; {silent.message} either", error.hint) from silent
+        raise RegistryError(f"{error.message} (an engine that may have it: {silent.message})", error.hint) from silent
 
 
 def _only_here(step: Resolve, error: RegistryError, world: World) -> Pin:

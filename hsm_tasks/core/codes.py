@@ -283,7 +283,9 @@ CODES: Final[dict[str, Kind]] = {
         "does not accept base and override",
         "compose can not (say|put|resolve)",
     ),
-    "H604": _kind("the engine does not answer", "the docker engine", "^you may not talk to"),
+    "H604": _kind(
+        "the engine does not answer", "the docker engine", "an engine that may have it", "^you may not talk to"
+    ),
     "H605": _kind(
         "a build, a start or a stop failed",
         "docker compose \\w+ failed",

@@ -140,7 +140,7 @@ class Stage:
     def files(self) -> dict[str, bytes]:
         """Everything but git's own files, and what hsm remembers of its runs."""
         found = {path.relative_to(self.root).as_posix(): path for path in self.root.rglob("*")}
-        own = (".hsm/lock", ".hsm/shop/state.db", ".hsm/shop/snapshot", ".hsm/snapshot")
+        own = (".hsm/lock", ".hsm/shop/logs", ".hsm/shop/state.db", ".hsm/shop/snapshot", ".hsm/snapshot")
         seen = {name: path for name, path in found.items() if not name.startswith(own) and ".git/" not in f"{name}/"}
         heads = {f"{name} HEAD": git(self.root / "repos" / name, "rev-parse", "HEAD").encode()
                  for name in ("api", "worker") if (self.root / "repos" / name).exists()}
