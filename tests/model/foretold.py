@@ -22,9 +22,10 @@ STATE_FILE = "state.db"
 
 def seen(root: Path) -> Files:
     """Inode, size and time of every file of a workspace; of the state its rows: whoever opens it first after a kill
-    brings its files in order."""
+    brings its files in order. A git that a killed run has left behind may still be at work in a folder of its own."""
     found: Files = {}
-    for folder, _, names in os.walk(root):
+    for folder, inside, names in os.walk(root):
+        inside[:] = [name for name in inside if not name.endswith(".tmp")]
         for name in names:
             path = os.path.join(folder, name)  # noqa: PTH118 - thousands of files
             there = os.lstat(path)
