@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hsm_tasks.fingerprint import Part, part_digest, same_file
+from hsm_tasks.fingerprint import Part, part_digest
+from hsm_tasks.seen import same_file
 
 Row = Mapping[str, Any]
 
@@ -62,7 +63,7 @@ class _Looked:
     def same(self, path: str, seen: list[Any] | None) -> bool:
         if path not in self._stats:
             try:
-                self._stats[path] = os.stat(path)  # noqa: PTH116 - thousands in each run, as in fingerprint
+                self._stats[path] = os.stat(path)  # noqa: PTH116 - thousands in each run, as in seen
             except OSError:
                 self._stats[path] = None
         found = self._stats[path]

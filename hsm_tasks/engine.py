@@ -1,6 +1,6 @@
 """doit as the engine of hsm: a list of task dictionaries and a command line in, an exit code out.
 
-Here, in `ledger`, `fingerprint` and `state` are our seams into doit, and nothing else. What each of them mends is said
+Here, in `ledger`, `records` and `state` are our seams into doit, and nothing else. What each of them mends is said
 beside it; tests/test_engine.py holds doit to what they need.
 """
 
@@ -35,8 +35,9 @@ from doit.reporter import ConsoleReporter, ErrorOnlyReporter, ExecutedOnlyReport
 from doit.task import Task, dict_to_task
 
 from hsm_tasks.core.errors import mistake
-from hsm_tasks.fingerprint import Fingerprint, Records, Words, fingerprint_of, is_own
+from hsm_tasks.fingerprint import Fingerprint, Words, fingerprint_of
 from hsm_tasks.ledger import Crew, Ledger, Recorded, RunLog, guarded, is_step
+from hsm_tasks.records import Records, is_own
 
 __all__ = ["Fingerprint", "Records", "Words", "fingerprint_of", "guarded", "run", "split"]
 

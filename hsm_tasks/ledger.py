@@ -20,7 +20,9 @@ from typing import Any, ParamSpec
 from doit.exceptions import BaseFail, DependencyError, TaskFailed, UnmetDependency
 
 from hsm_tasks.core.errors import HsmError, known, mistake
-from hsm_tasks.fingerprint import Records, fingerprint_of, is_own, shown
+from hsm_tasks.fingerprint import fingerprint_of
+from hsm_tasks.records import Records, is_own
+from hsm_tasks.seen import shown
 
 _SECONDS_TO_END = 3.0
 P = ParamSpec("P")
@@ -131,7 +133,7 @@ class Ledger:
 
         @functools.wraps(action)
         def whole(*args: P.args, **kwargs: P.kwargs) -> object:
-            absent = sorted(path for path in task.file_dep if not os.path.exists(path))  # noqa: PTH110 - as in fingerprint
+            absent = sorted(path for path in task.file_dep if not os.path.exists(path))  # noqa: PTH110 - as in seen
             if absent:  # doit does not look where the step is stale anyway
                 raise HsmError(f"{shown(absent[0])} does not exist")
             result = action(*args, **kwargs)

@@ -23,9 +23,10 @@ from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
 from hsm_tasks.core.render import fill
 from hsm_tasks.effects import files
-from hsm_tasks.fingerprint import Fingerprint, Records
+from hsm_tasks.fingerprint import Fingerprint
 from hsm_tasks.own import Own
 from hsm_tasks.pins import known_pin
+from hsm_tasks.records import Records
 from hsm_tasks.world import World, left_pin
 
 VERSION = 1
