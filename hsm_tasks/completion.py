@@ -213,20 +213,16 @@ complete -o default -F _hsm hsm
 _ZSH = r"""#compdef hsm
 # zsh: eval "$(hsm completion zsh)", in ~/.zshrc after compinit. For doit as well: compdef _hsm doit
 _hsm() {
-    local line word
+    local line word text
     local -a whole open
     for line in "${(@f)$(hsm _complete "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
-        word=${line%%$'\t'*}
+        word=${line%%$'\t'*} text=${line#*$'\t'}
         [[ -n $word ]] || continue
-        if [[ $word == *[:=] ]]; then
-            open+=("${word//:/\\:}:${line#*$'\t'}")
-        else
-            whole+=("${word//:/\\:}:${line#*$'\t'}")
-        fi
+        word=${word//:/\\:}${text:+:$text}
+        if [[ ${line%%$'\t'*} == *[:=] ]]; then open+=("$word"); else whole+=("$word"); fi
     done
     (( $#whole + $#open )) || { _files; return }
-    (( $#whole )) && _describe -t words word whole
-    (( $#open )) && _describe -t words word open -S ''
+    _describe -t words word whole -- open -S ''
 }
 compdef _hsm hsm
 """
