@@ -13,23 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.commands.bench import Servers, Workspace
-from tests.support import world
-from tests.support.gitserver import GitServer
-from tests.support.registry import RegistryServer
+from tests.commands.conftest import servers
+
+__all__ = ["Make", "make", "servers"]
 
 collect_ignore_glob = [] if os.environ.get("HSM_LONG") else ["*_long.py"]
 Make = Callable[[Mapping[str, str]], Workspace]
-
-
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    folder = tmp_path_factory.mktemp("deploy-servers")
-    (folder / "git").mkdir()
-    with RegistryServer() as registry, GitServer(folder / "git") as git:
-        here = Servers(folder, registry, git, world.docker_settings(folder / "docker"))
-        here.fill()
-        yield here
-        here.remove()
 
 
 @pytest.fixture

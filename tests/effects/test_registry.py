@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import json
 import os
-import ssl
 import subprocess
-import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +21,7 @@ from hsm_tasks.core.errors import ImageNotFound, RegistryError
 from hsm_tasks.core.reference import ImageReference
 from hsm_tasks.effects.registry import ImageConfig, Registry
 from hsm_tasks.effects.web import Bounds
+from tests.support.liar import Asked, Liar, Said
 from tests.support.registry import PASSWORD, USER, RegistryServer, busybox_image
 
 SOME_DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -32,99 +29,6 @@ QUICK = Bounds(retries=1, wait=0.05, manifest=4096, listing=8192, page=100, page
 IMPATIENT = replace(QUICK, read=0.3, body=0.6)
 OUTSIDE = dict(os.environ)  # docker's own settings, before the tests have theirs
 MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}).encode()
-
-
-@dataclass
-class Asked:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def login(self) -> str | None:
-        return self.headers.get("authorization")
-
-
-@dataclass
-class Said:
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    before: float = 0  # seconds until the first byte
-    drip: float = 0  # seconds between two bytes
-    endless: bool = False
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, liar: Liar, *rest: Any) -> None:
-        self.liar = liar
-        super().__init__(*rest)
-
-    def answer(self) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(self.command, self.path, headers, self.rfile.read(int(headers.get("content-length", 0))))
-        try:
-            if asked.path == "/v2/":  # only whether there is TLS
-                return self.send(Said())
-            self.liar.asked.append(asked)
-            self.send(self.liar.say(asked))
-        except OSError:
-            self.close_connection = True
-
-    def send(self, said: Said) -> None:
-        time.sleep(said.before)
-        self.send_response(said.status)
-        length = str(10**9 if said.endless else len(said.body))
-        for name, value in {"Content-Length": length, **said.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        step = 1 if said.drip else len(said.body) or 1
-        for begin in range(0, len(said.body), step):
-            self.wfile.write(said.body[begin : begin + step])
-            time.sleep(said.drip)
-        while said.endless:
-            self.wfile.write(b" " * 4096)
-
-    do_GET = do_HEAD = do_POST = answer  # noqa: N815 - http.server wants these names
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, *args: object) -> None:
-        pass  # a client that hangs up is what many tests are about
-
-
-class Liar:
-    """A server that says what a test wants, and remembers what it was asked."""
-
-    def __init__(self, say: Callable[[Asked], Said], tls: tuple[Path, Path] | None = None) -> None:
-        self.asked: list[Asked] = []
-        self.say = say
-        self._server = Server(("127.0.0.1", 0), functools.partial(Handler, self))
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.port = self._server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
-
-    def image(self, name: str = "acme/api") -> ImageReference:
-        return ImageReference.parse(f"{self.host}/{name}")
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 Lie = Callable[..., Liar]
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.commands.bench import Servers, Workspace
-from tests.effects.test_registry import Asked, Liar, Said
 from tests.faults.conftest import Make
 from tests.support.gitserver import GitServer, make_repository
+from tests.support.liar import Asked, Liar, Said
 
 MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}).encode()
 WRONG = {"Docker-Content-Digest": f"sha256:{'0' * 64}", "Content-Type": "application/vnd.oci.image.manifest.v1+json"}
