@@ -17,16 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.workspaces import DOCKERFILE, Shape, repository
+from tests.support.ports import free_port
 from tests.support.registry import RegistryServer, busybox_image
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

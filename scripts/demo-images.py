@@ -3,7 +3,8 @@
     python demo-images.py HOST:PORT [--busybox FILE] [--only NAME] [--version VERSION]
 
 Every image is one layer of busybox (a static one) and one layer of examples/demo, in an OCI index, as real images
-are. All times in them are fixed: the same busybox and the same sources give the same digests.
+are. All times in them are fixed: the same busybox, sources and HOST:PORT give the same digests. The address is part of
+them so that two demos on one engine have nothing in common, and one can be put away beside the other.
 """
 
 from __future__ import annotations
@@ -168,7 +169,8 @@ def settings(image: Image) -> dict[str, object]:
     return result
 
 
-def push(registry: Registry, image: Image, tags: tuple[str, ...], busybox: bytes) -> None:
+def push(host: str, image: Image, tags: tuple[str, ...], busybox: bytes) -> None:
+    registry = Registry(host)
     repository = f"shop/{image.name}"
     architecture = MACHINES[int.from_bytes(busybox[18:20], "little" if busybox[5] == 1 else "big")]
     layers = [base_layer(busybox), app_layer(image, tags[0])]
@@ -178,7 +180,7 @@ def push(registry: Registry, image: Image, tags: tuple[str, ...], busybox: bytes
         "created": "2026-01-01T00:00:00Z",
         "config": settings(image),
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest() for tar in layers]},
-        "history": [{"created": "2026-01-01T00:00:00Z", "created_by": "demo-images.py"}] * len(layers),
+        "history": [{"created": "2026-01-01T00:00:00Z", "created_by": f"demo-images.py {host}"}] * len(layers),
     }
     blob = registry.push_blob(repository, json.dumps(config, sort_keys=True).encode())
     manifest: dict[str, object] = {
@@ -213,7 +215,7 @@ def main() -> None:
     for image in IMAGES:
         if options.only in (None, image.name):
             for tags in ((options.version,),) if options.version else image.tags:
-                push(Registry(options.registry), image, tags, busybox)
+                push(options.registry, image, tags, busybox)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import pages, world
+from tests.support import images, pages, ports, world
 from tests.support.gitserver import GitServer
 from tests.support.registry import RegistryServer, busybox_image
 
@@ -67,16 +67,17 @@ def test_what_the_page_says_holds(path: Path, registry: RegistryServer, tmp_path
             "GIT_ROOT": str(git.root),
             "COMPOSE_PROJECT_NAME": project,
         }
-        names = {"8080": str(world.free_port()), "project shop": f"project {project}"}
+        names = {"8080": str(ports.free_port()), "project shop": f"project {project}"}
         reader = pages.Reader(tmp_path / "page", environment, names, f"{registry.host}/")
         try:
             reader.follow(path.read_text(encoding="utf-8"))
         finally:
             put_away(project, environment)
+            images.put_away(environment, [f"{project}-*", *images.of_registry(registry.host)], [project])
 
 
 def put_away(project: str, environment: dict[str, str]) -> None:
-    """Everything that the engine has of the page."""
+    """The containers, networks and volumes of the page."""
     docker = shutil.which("docker") or "docker"
 
     def ask(*words: str) -> list[str]:
@@ -88,7 +89,6 @@ def put_away(project: str, environment: dict[str, str]) -> None:
         (("ps", "-aq", "--filter", label), ("rm", "-f", "-v")),
         (("network", "ls", "-q", "--filter", label), ("network", "rm")),
         (("volume", "ls", "-q", "--filter", label), ("volume", "rm")),
-        (("images", "-q", "--filter", f"reference={project}-*"), ("image", "rm", "-f")),
     ):
         if there := ask(*listed):
             ask(*removed, *there)

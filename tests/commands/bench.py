@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import yaml
 
-from tests.support import world
+from tests.support import images, world
 from tests.support.gitserver import GitServer, commit, make_repository
 from tests.support.registry import RegistryServer, busybox_image
 
@@ -159,10 +159,8 @@ class Servers:
         """Everything that the engine has of these tests."""
         for made in self.made:
             made.remove()
-        images = self.call("docker", "images", "-q", "--filter", f"reference={self.registry.host}/*").split()
-        images += self.call("docker", "images", "-q", "--filter", f"reference=hsmcmd{os.getpid()}x*").split()
-        if images:
-            self.call("docker", "image", "rm", "--force", *sorted(set(images)))
+        names = [*images.of_registry(self.registry.host), f"hsmcmd{os.getpid()}x*"]
+        images.put_away({**os.environ, **self.docker}, names, [made.project for made in self.made])
 
     def call(self, *command: str) -> str:
         """What a program says on stdout, whatever becomes of it."""

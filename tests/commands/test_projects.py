@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.bench import Servers, Workspace
-from tests.support import projects, world
+from tests.support import ports, projects, world
 
 Project = Callable[..., Workspace]
 SAMPLE = re.compile(r"^# +\S+: \{repo: .*git\.example.*\n", re.MULTILINE)  # how init says that sources are named
@@ -118,7 +118,7 @@ def test_a_published_project_runs_a_broker_gives_way_and_a_service_goes_to_its_s
     if not world.engine_ready():
         pytest.skip("no engine answers")
     here = project("data", live=True)
-    here.variables |= {name: str(world.free_port()) for name in ("MYSQL_PORT", "AIRFLOW_PORT", "NOTEBOOK_PORT")}
+    here.variables |= {name: str(ports.free_port()) for name in ("MYSQL_PORT", "AIRFLOW_PORT", "NOTEBOOK_PORT")}
     here.run("init")
     here.run("up")
     assert {"kafka", "redpanda", "connect", "loader", "spark-worker"} <= set(here.containers())

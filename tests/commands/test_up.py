@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands.bench import DOORS, Door, Servers, Workspace
 from tests.commands.conftest import Live, Make
-from tests.support import world
+from tests.support import ports, world
 
 pytestmark = pytest.mark.docker
 DEV = "services: {api: {mode: dev}}\n"
@@ -19,7 +19,7 @@ DEV = "services: {api: {mode: dev}}\n"
 def running(module_workspace: Live) -> Workspace:
     """The whole stack, up; what a test does to it, it undoes."""
     here = module_workspace("doit")
-    here.variables["WEB_PORT"] = str(world.free_port())
+    here.variables["WEB_PORT"] = str(ports.free_port())
     here.run("up")
     return here
 
@@ -27,7 +27,7 @@ def running(module_workspace: Live) -> Workspace:
 @pytest.mark.parametrize("door", DOORS)
 def test_up_starts_what_is_selected_and_waits_until_it_is_well(live: Make, door: Door) -> None:
     here = live(door)
-    here.variables["WEB_PORT"] = str(world.free_port())
+    here.variables["WEB_PORT"] = str(ports.free_port())
     done = here.run("up")
     assert done.out == ""
     assert set(here.containers()) == {"api", "metrics", "pg", "web"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.commands.bench import Workspace
 from tests.deploy.conftest import Make
-from tests.support import world
+from tests.support import ports
 
 HSM_YAML = """\
 services:
@@ -37,7 +37,7 @@ secrets: {key: {file: ./key.txt}}
 
 def workspace(make: Make, server: tuple[str, Path], there: Path) -> Workspace:
     """The stack, with WEB as the url of its page; `there` is the folder on the target."""
-    port = str(world.free_port())
+    port = str(ports.free_port())
     made = make({
         "hsm.yaml": HSM_YAML.replace("@SSH@", server[0]).replace("@DIR@", str(there)),
         "docker-compose.yml": BASE.replace("@PORT@", port),

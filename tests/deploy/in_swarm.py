@@ -17,7 +17,7 @@ import pytest
 
 from tests.commands.bench import Workspace
 from tests.deploy.conftest import Make
-from tests.support import world
+from tests.support import ports, world
 
 HSM_YAML = """\
 services:
@@ -56,7 +56,7 @@ def node() -> Iterator[None]:
         if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "inactive":
             pytest.skip("this engine is part of a swarm already: it is not ours to leave")
         bridge = docker("network", "ls", "-q", "--filter", "name=docker_gwbridge").strip()
-        listen = f"127.0.0.1:{world.free_port()}"
+        listen = f"127.0.0.1:{ports.free_port()}"
         command = ["docker", "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", listen]
         subprocess.run(command, check=True, capture_output=True)
         try:
@@ -70,7 +70,7 @@ def node() -> Iterator[None]:
 @contextmanager
 def workspace(make: Make) -> Iterator[Workspace]:
     """The stack, with WEB as the url of its page; nothing of it is left afterwards."""
-    port = str(world.free_port())
+    port = str(ports.free_port())
     made = make({
         "hsm.yaml": HSM_YAML,
         "docker-compose.yml": BASE.replace("@PORT@", port),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import world
+from tests.support import ports, world
 
 SSHD = shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 
@@ -29,7 +29,7 @@ def running(folder: Path, *, shared: bool = False) -> Iterator[tuple[str, Path]]
     shutil.copy(folder / "key.pub", folder / "authorized")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    port = world.free_port()
+    port = ports.free_port()
     settings = folder / "sshd_config"
     settings.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"

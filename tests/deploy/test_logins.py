@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tests.commands.bench import Servers, Workspace
 from tests.deploy import sshd
 from tests.deploy.conftest import Make
-from tests.support import world
+from tests.support import images, world
 from tests.support.registry import PASSWORD, USER, RegistryServer, busybox_image
 
 pytestmark = pytest.mark.docker
@@ -25,8 +26,7 @@ def private(servers: Servers) -> Iterator[RegistryServer]:
         image = busybox_image({"a": b"a"}, cmd=("sleep", "1000"), StopSignal="SIGKILL")
         registry.push("app", "1", config=image.config, layers=image.layers)
         yield registry
-        servers.call("docker", "image", "rm", "--force", *servers.call(
-            "docker", "images", "-q", "--filter", f"reference={registry.host}/*").split())
+        images.put_away({**os.environ, **servers.docker}, images.of_registry(registry.host))
 
 
 def logged_in(shop: Workspace, folder: Path, host: str) -> None:

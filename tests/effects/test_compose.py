@@ -423,7 +423,7 @@ def project(shop: Path) -> Iterator[Project]:
         yield Project(files, shop, name)
     finally:
         process.run("docker", "compose", "-p", name, "down", "-v", "--remove-orphans")
-        process.run("docker", "image", "rm", "-f", image, f"{name}-b", ok=(0, 1))
+        process.run("docker", "image", "rm", image, f"{name}-b", ok=(0, 1))
 
 
 @pytest.mark.docker

@@ -58,7 +58,7 @@ def name(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.run("docker", "rm", "-fv", f"{name}-stranger", ok=(0, 1))
         process.run(*compose, "down", "-v", "--remove-orphans", "-t", "0", cwd=folder, ok=(0, 1))
-        process.run("docker", "image", "rm", "-f", f"{name}:1", f"{name}-web:1", ok=(0, 1))
+        process.run("docker", "image", "rm", f"{name}:1", f"{name}-web:1", ok=(0, 1))
 
 
 def settled(name: str) -> dict[tuple[str, int, bool], docker.Container]:

@@ -255,7 +255,7 @@ def test_the_engine_agrees_about_the_digest_and_runs_what_it_names(
     reference = image(server, "acme/greet")
     pinned = reference.pinned("1", registry.digest(reference, "1"))
     done = subprocess.run(["docker", "run", "--rm", pinned], env=OUTSIDE, capture_output=True, text=True, check=False)
-    subprocess.run(["docker", "rmi", "--force", pinned], env=OUTSIDE, capture_output=True, check=False)
+    subprocess.run(["docker", "image", "rm", pinned], env=OUTSIDE, capture_output=True, check=False)
     assert (done.stdout, done.returncode) == ("hello you\n", 0), done.stderr
 
 

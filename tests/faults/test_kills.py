@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 import pytest
 
 from tests.faults.kills import SIGNALS, Stage
-from tests.support import world
+from tests.support import images, world
 
 COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("new", ("sync",)),
@@ -40,7 +39,4 @@ def test_after_any_signal_the_next_build_builds(stage: Stage) -> None:
             stage.strike("dev", ("build",), number)
     finally:
         del stage.environ["DOCKER_HOST"]
-        pattern = f"reference={stage.project}-*"
-        ask = ["docker", "images", "-q", "--filter", pattern]
-        listed = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.split()
-        subprocess.run(["docker", "image", "rm", "--force", *listed], capture_output=True, check=False)
+        images.put_away(os.environ, [f"{stage.project}-*"], [stage.project])

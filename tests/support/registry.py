@@ -15,7 +15,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -27,6 +26,8 @@ from types import TracebackType
 from typing import Any
 
 import requests
+
+from tests.support.ports import free_port
 
 USER, PASSWORD = "tester", "right-pass"
 # bcrypt of the password above: the only kind of hash that the registry reads
@@ -83,9 +84,8 @@ class RegistryServer:
     def __enter__(self) -> RegistryServer:
         self._folder = Path(tempfile.mkdtemp(prefix="registry-"))
         try:
-            for _ in range(5):  # somebody else may have taken the port meanwhile
-                if self._start(_free_port()):
-                    return self
+            if self._start(free_port()):
+                return self
         except BaseException:
             self.stop()
             raise
@@ -183,14 +183,15 @@ class RegistryServer:
         return {**entry, "annotations": about}
 
     def _upload(self, repository: str, image: Image, platform: str, kind: str) -> bytes:
-        """The blobs of one image; its manifest comes back."""
+        """The blobs of one image; its manifest comes back. Its history makes it another image than that of any other
+        registry: what one run removes from an engine, no other run has."""
         system, architecture = platform.split("/")
         whole = {
             "architecture": architecture,
             "os": system,
             "config": image.config,
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in image.layers]},
-            "history": [{"created_by": "tests"} for _ in image.layers],
+            "history": [{"created_by": self._folder.name} for _ in image.layers],
             **({"created": image.created} if image.created else {}),
         }
         of_config, of_layer = PARTS[kind]
@@ -291,10 +292,3 @@ def _json(value: object) -> bytes:
 
 def _digest(body: bytes) -> str:
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
