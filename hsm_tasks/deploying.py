@@ -12,7 +12,7 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -52,8 +52,9 @@ def deploy(where: Place, new: Shipment) -> None:
 
 
 def rollback(where: Place) -> Shipment:
-    """Brings back what ran before the last deploy, and keeps that one as the previous."""
-    before = kept(where, PREVIOUS)
+    """Brings back what ran before the last deploy, and keeps that one as the previous. Before a deploy that came to no
+    end, that is the current bundle."""
+    before = kept(where, CURRENT if where.machine.has(f"{where.directory}/{NEXT}") else PREVIOUS)
     if before is None:
         raise HsmError(f"{where.target.name} has nothing to go back to", "there was no deploy before the last one")
     _bring(where, before, kept(where, CURRENT), tried=True)
@@ -63,12 +64,15 @@ def rollback(where: Place) -> Shipment:
 def _bring(where: Place, new: Shipment, old: Shipment | None, *, tried: bool) -> None:
     where.say("sending the bundle")
     _send_files(where, new)
-    where.machine.write(f"{where.directory}/{NEXT}", new.tar, 0o600)
     start = _prepared(where, new, old, tried=tried)
+    where.machine.write(f"{where.directory}/{NEXT}", new.tar, 0o600)  # as long as it is there, the end is open
     try:
         start()
     except HsmError as error:
         raise _taken_back(where, old, new, error) from error
+    except KeyboardInterrupt:
+        where.world.say(_half_done(where, old, new))
+        raise
     _settle(where)
 
 
@@ -98,6 +102,7 @@ def _taken_back(where: Place, old: Shipment | None, new: Shipment, error: HsmErr
             swarming.remove(where)
         else:
             rolling.stop(where, new.folder)
+        _forget(where)
         return HsmError(f"{error.message}\nnothing ran there before, so its containers are removed again", error.hint)
     where.say(f"going back to {old.name}")
     try:
@@ -105,7 +110,23 @@ def _taken_back(where: Place, old: Shipment | None, new: Shipment, error: HsmErr
         _prepared(where, old, new, tried=True)()
     except HsmError as second:
         return HsmError(f"{error.message}\nand what ran before ({old.name}) does not come back: {second.message}")
+    _forget(where)
     return HsmError(f"{error.message}\nrolled back: {old.name} runs again", error.hint)
+
+
+def _forget(where: Place) -> None:
+    """The bundle that was on its way: what ran before runs again, so there is nothing left to go on with."""
+    where.machine.shell(f"rm -f {shlex.quote(f'{where.directory}/{NEXT}')}")
+
+
+def _half_done(where: Place, old: Shipment | None, new: Shipment) -> str:
+    """What whoever interrupts a deploy has to know."""
+    name = where.target.name
+    goes_on = f"doit deploy target={name} goes on"
+    if old is None:
+        return f"{name} may run some of the services: {goes_on}"
+    goes_back = f"doit rollback target={name} goes back"
+    return f"{name} may run services of both {old.name} and {new.name}: {goes_on}, {goes_back}"
 
 
 # --- transfer ----------------------------------------------------------------------------------------------------
@@ -121,6 +142,7 @@ def _send_files(where: Place, new: Shipment) -> None:
     if not where.machine.disk and any(_binds(new)):
         raise HsmError(f"{where.target.name} is an engine whose disk nobody reaches, and the stack mounts files",
                        'name it by ssh (host = "ssh://…"), or use a swarm, which carries configs and secrets itself')
+    _say_what_is_new(where, new, needed)
     if mounted or needed:
         path = where.work / "files.tar"
         try:
@@ -128,6 +150,18 @@ def _send_files(where: Place, new: Shipment) -> None:
             where.machine.unpack(path.read_bytes(), f"{where.directory}/files")
         finally:
             path.unlink(missing_ok=True)  # there may be secrets in it
+
+
+def _say_what_is_new(where: Place, new: Shipment, needed: Sequence[Entry]) -> None:
+    """A secret is no part of a bundle, so another one renews nothing: whoever changed it has to know."""
+    model = new.release.model
+    mounts = {name: frozenset(sources(keys, model)) for name, keys in model["services"].items()}
+    secret = [one for one in needed if any(one.path in paths for paths in mounts.values())]
+    there = where.machine.digests(f"{where.directory}/files", [one.path for one in secret])
+    for one in secret:
+        if there.get(one.path) not in (None, one.digest()):
+            names = ", ".join(sorted(name for name, paths in mounts.items() if one.path in paths))
+            where.world.say(f"{one.path} has changed; what already runs of {names} sees it after a restart")
 
 
 def _binds(new: Shipment) -> list[str]:
@@ -162,7 +196,8 @@ def status(where: Place) -> dict[str, Any]:
     """What runs on a target, beside what was deployed: plain values, for people and for JSON."""
     now, before = kept(where, CURRENT), kept(where, PREVIOUS)
     seen = swarming.seen(where) if where.target.swarm else where.machine.containers(where.project)
-    used = {} if where.target.swarm else where.machine.stats(tuple(one.id for one in seen if one.state == "running"))
+    running = tuple(one.id for one in seen if one.state == "running")
+    used = swarming.used(where) if where.target.swarm else where.machine.stats(running)
     names = sorted({*(now.wanted if now else ()), *(one.service for one in seen)})
     return {
         "version": 1,

@@ -29,6 +29,7 @@ services:
     dev: {environment: {SAID: "one"}}
     prod: {image: "@REG@/api:1.0.0"}
 """
+SILENCE = 2.0  # seconds in which a run would begin that nobody asked for
 FILES = {"hsm.yaml": HSM_YAML, "docker-compose.yml": BASE}
 
 
@@ -47,6 +48,7 @@ def test_an_edit_of_a_source_is_built_and_runs(live: Live, door: Door) -> None:
         watch.rests(2)
         assert shown(here) == "second\n"
         assert "watch: the sources of api changed\n" in watch.said
+        watch.rests(2, SILENCE)
         assert watch.end() == 130
         assert watch.said.endswith("interrupted\n")
 
@@ -91,7 +93,7 @@ def test_a_burst_is_one_run(live: Live) -> None:
         git(here.checkout, "commit", "--quiet", "--message", "many")
         watch.rests(3)
         git(here.checkout, "switch", "--quiet", "main")
-        watch.rests(4)
+        watch.rests(4, SILENCE)
         assert "1" not in here.engine("exec", here.containers()["api"], "ls", "/www").split()
 
 
@@ -134,7 +136,7 @@ def test_what_does_not_matter_wakes_nobody(live: Live) -> None:
         (here.stack / "notes.txt").write_text("nothing of hsm's\n")
         done = here.run("sync")  # it writes what hsm writes, and waits for nobody: the lock is free
         assert "waiting for" not in done.err
-        watch.rests(1)
+        watch.rests(1, SILENCE)
         here.edit("hsm.yaml", '"one"', '"two"')
         watch.rests(2)
 

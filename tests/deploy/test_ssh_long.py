@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -16,6 +18,7 @@ from tests.deploy import sshd
 from tests.deploy.behind_ssh import workspace
 from tests.deploy.conftest import Make
 from tests.support import world
+from tests.support.watcher import takes_interrupts
 
 pytestmark = pytest.mark.docker
 
@@ -105,6 +108,40 @@ def test_a_deploy_that_was_killed_is_made_good_by_the_next(shop: Workspace, tmp_
     assert now["web"] != first["web"]
     assert "GREETING=goodbye" in shop.engine("exec", now["web"], "env")
     assert not trials(shop)
+
+
+def test_a_deploy_that_was_interrupted_is_gone_on_with_or_taken_back(shop: Workspace) -> None:
+    shop.run("deploy", "target=staging")
+    first = shop.containers()
+    shop.edit("docker-compose.yml", "GREETING: hello", "GREETING: goodbye")
+    interrupted = subprocess.Popen(["doit", "deploy", "target=staging"], cwd=shop.root, env=shop.environment(),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                   start_new_session=True, preexec_fn=takes_interrupts)  # noqa: PLW1509, RUF100
+    until(lambda: bool(trials(shop)))
+    os.killpg(interrupted.pid, signal.SIGINT)
+    said = interrupted.communicate(timeout=100)[1]
+    assert interrupted.returncode == 130
+    assert "staging may run services of both " in said
+    assert said.endswith("doit rollback target=staging goes back\ninterrupted\n")
+    assert shop.containers() == first
+    shop.run("rollback", "target=staging")
+    assert shop.containers() == first
+    assert not trials(shop)
+    shop.run("deploy", "target=staging")
+    assert "GREETING=goodbye" in shop.engine("exec", shop.containers()["web"], "env")
+    shop.run("rollback", "target=staging")
+    assert "GREETING=hello" in shop.engine("exec", shop.containers()["web"], "env")
+
+
+def test_a_secret_that_has_changed_renews_nothing_and_that_is_said(shop: Workspace) -> None:
+    assert "has changed" not in shop.run("deploy", "target=staging").err
+    first = shop.containers()
+    shop.write("key.txt", "another key\n")
+    assert "key.txt has changed; what already runs of web sees it after a restart" in shop.run(
+        "deploy", "target=staging").err
+    assert shop.containers() == first
+    shop.engine("restart", first["web"])
+    assert shop.engine("exec", first["web"], "cat", "/run/secrets/key") == "another key\n"
 
 
 def test_a_service_without_a_port_is_well_before_the_old_one_goes(shop: Workspace) -> None:

@@ -56,3 +56,4 @@ def test_a_stack_is_deployed_updated_broken_and_rolled_back(shop: Workspace, ser
     assert world.ask(f"{url}page.html") == "first\n"
     states = {row["name"]: row["containers"] for row in shop.run("status", "target=swarm", "--json").json()["services"]}
     assert states["web"][0]["state"] == "running"
+    assert states["web"][0]["memory"].endswith("/ 64MiB")

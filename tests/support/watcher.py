@@ -17,7 +17,7 @@ PATIENCE = 180.0  # only what never comes takes so long
 IDLE = "waiting for changes"
 
 
-def _takes_interrupts() -> None:
+def takes_interrupts() -> None:
     """A test that a shell runs in the background ignores ctrl-C, and would hand that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -32,7 +32,7 @@ class Watcher:
         with self.said_to.open("w") as log:
             self.process = subprocess.Popen(
                 (here.door, *words), cwd=here.root, env=here.environment(), stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True, preexec_fn=_takes_interrupts,  # noqa: PLW1509, RUF100
+                stdout=log, stderr=log, start_new_session=True, preexec_fn=takes_interrupts,  # noqa: PLW1509, RUF100
             )  # fmt: skip
 
     @property
@@ -51,10 +51,11 @@ class Watcher:
             assert time.monotonic() < end, f"no {what}:\n{self.said}"
             time.sleep(0.1)
 
-    def rests(self, runs: int) -> None:
-        """Waits until it has come to rest so many times; and then it has not begun anew."""
+    def rests(self, runs: int, quiet: float = 0.2) -> None:
+        """Waits until it has come to rest so many times; and `quiet` seconds later it has not begun anew. Whoever waits
+        for the next run sees a late one, too: they are counted."""
         self.until(lambda: self.runs >= runs, f"end of run {runs}")
-        time.sleep(2)
+        time.sleep(quiet)
         assert self.runs == runs, self.said
         own = [line for line in self.said.splitlines() if not line.startswith("compose watch: ")]
         assert IDLE in own[-1], self.said
