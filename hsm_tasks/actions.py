@@ -9,6 +9,7 @@ from hsm_tasks import builds, checkouts, pins
 from hsm_tasks.core import lock, merge, render
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.core.load import problem
+from hsm_tasks.core.model import without_config
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Render, Resolve, Step, Up
 from hsm_tasks.effects import compose, files
 from hsm_tasks.scene import Opened
@@ -62,7 +63,7 @@ def lock_reason(step: Lock, world: World, read: Callable[[str], str] | None = No
 def _locks(step: Lock, world: World, read: Callable[[str], str]) -> tuple[str, str]:
     """The texts of hsm.lock and of local.lock as they should be."""
     images = {key: pin_in(read(path)) for key, path in step.images.items()}
-    pins = {key: pin for key, pin in images.items() if pin.digest}
+    pins = {key: pin if key in step.told else without_config(pin) for key, pin in images.items() if pin.digest}
     commits = {key: commit_in(read(path)) for key, path in step.repositories.items()}
     heads = {key: commit for key, commit in commits.items() if commit}
     committed = files.read_if_there(world.path(step.output)) or ""

@@ -10,7 +10,7 @@ from hsm_tasks import __version__, builds, commands
 from hsm_tasks.actions import lock_reason
 from hsm_tasks.certain import Claim
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.core.model import Pin
+from hsm_tasks.core.model import Pin, without_config
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
 from hsm_tasks.engine import Fingerprint, Words
 from hsm_tasks.fingerprint import Part
@@ -137,11 +137,12 @@ def _recorded(step: Clone, world: World) -> Mapping[str, Any]:
 
 
 def _resolve_parts(step: Resolve, world: World) -> dict[str, Part]:
+    late = step.pending or step.move
     return {
         "image": words(step.image),
         "version": words(step.version or "none"),
         "config": repr(step.config),
-        "locked digest": _pinned(step, world)["locked digest"] if step.pending or step.move else _entry(step.locked),
+        "locked digest": _pinned(step, world)["locked digest"] if late else _entry(step, step.locked),
     }
 
 
@@ -149,11 +150,15 @@ def _pinned(step: Resolve, world: World) -> Mapping[str, Any]:
     """As for a clone: the entry that this very step will have caused."""
     path = world.path(step.output)
     pin = left_pin(path)
-    return {"locked digest": _entry(pin) if pin and pin.digest else None}
+    return {"locked digest": _entry(step, pin) if pin and pin.digest else None}
 
 
-def _entry(pin: Pin | None) -> str | None:
-    return None if pin is None else repr((pin.tag, pin.digest, pin.healthcheck, pin.volumes))
+def _entry(step: Resolve, pin: Pin | None) -> str | None:
+    """What the entry of the lock says that the pin becomes, or came from."""
+    if pin is None:
+        return None
+    entry = pin if step.told else without_config(pin)
+    return repr((entry.tag, entry.digest, entry.healthcheck, entry.volumes))
 
 
 def _merge_parts(step: Merge) -> dict[str, Part]:

@@ -1,8 +1,12 @@
-"""What all tests share: one flag, and their order."""
+"""What all tests share: one flag, their order, and patience."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # a machine that is busy is no failure of what is tested
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

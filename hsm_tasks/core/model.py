@@ -164,3 +164,8 @@ class Pin(Frozen, frozen=True, kw_only=True):
     digest: str | None = None
     healthcheck: bool | None = None
     volumes: tuple[str, ...] | None = None
+
+
+def without_config(pin: Pin) -> Pin:
+    """What every entry of a lock says, and nothing of the image's config."""
+    return Pin(image=pin.image, tag=pin.tag, digest=pin.digest)

@@ -126,11 +126,10 @@ def resolves(scene: Scene, named: Sequence[Form] | None = None) -> Iterator[Reso
     named = tuple(named_images(scene.committed, scene.base)) if named is None else named
     here, moved = _image_needs(scene.chosen, scene.images), _moved(scene)
     known = {_key(form, scene) for form in here.values()}
-    # an entry of hsm.lock says the same, whichever of the services that share an image asks for it
-    options = {_key(form, scene) for form in named if form.option}
+    told = _told(scene, named)
     for name, form in sorted(here.items()):
         key = _key(form, scene)
-        yield _resolve(scene, name, form, config=form.option or key in options, move=key in moved)
+        yield _resolve(scene, name, form, told=key in told, move=key in moved)
     others = [form for _, form in sorted(_image_needs(scene.committed_choice, scene.images).items())]
     # an update moves the entries of the lock that no step of today needs, too
     others += [form for form in named if _key(form, scene) in moved and _key(form, scene) in scene.lock.images]
@@ -139,8 +138,22 @@ def resolves(scene: Scene, named: Sequence[Form] | None = None) -> Iterator[Reso
         if key not in known:
             known.add(key)
             name = _beside(_step_name(form, scene.images), here)
-            step = _resolve(scene, name, form, config=key in options, move=key in moved)
+            step = _resolve(scene, name, form, told=key in told, move=key in moved)
             yield msgspec.structs.replace(step, needed=False)
+
+
+def _told(scene: Scene, named: Sequence[Form]) -> frozenset[str]:
+    """The keys whose entries also tell what the image's config says: the same, whichever of the services that share an
+    image asks. hsm.lock is not to depend on what is an option on this machine alone: that says so in its own pin."""
+    here = _image_needs(scene.chosen, scene.images).values()
+    mine = {_key(form, scene) for form in here if form.option} - _written(scene, named)
+    return frozenset(mine | {_key(form, scene) for form in named if form.option})
+
+
+def _written(scene: Scene, named: Sequence[Form]) -> set[str]:
+    """The keys of images that belong into hsm.lock."""
+    needed = {_key(form, scene) for form in _image_needs(scene.committed_choice, scene.images).values()}
+    return needed | ({_key(form, scene) for form in named} & set(scene.lock.images))
 
 
 def named_images(stack: Stack, base: Base) -> Iterator[Form]:
@@ -170,7 +183,7 @@ def _key(form: Form, scene: Scene) -> str:
     return image_key(scene.images[form.image], form.version)
 
 
-def _resolve(scene: Scene, name: str, form: Form, *, config: bool, move: bool) -> Resolve:
+def _resolve(scene: Scene, name: str, form: Form, *, told: bool, move: bool) -> Resolve:
     key = _key(form, scene)
     locked = scene.lock.images.get(key) or scene.local_lock.images.get(key)
     assert form.image is not None
@@ -182,7 +195,8 @@ def _resolve(scene: Scene, name: str, form: Form, *, config: bool, move: bool) -
         version=form.version,
         locked=None if move else locked,
         output=f"{scene.paths.state}/pins/{_file(name)}",
-        config=config,
+        config=told or form.option,
+        told=told,
         move=move,
         frozen=scene.frozen,
         pending=locked is None and key not in scene.last_lock.images,
@@ -194,19 +208,18 @@ def lock(
 ) -> Lock:
     """`images`: as `named` of `resolves`."""
     images = tuple(named_images(scene.committed, scene.base)) if images is None else images
-    committed = {_key(form, scene) for form in _image_needs(scene.committed_choice, scene.images).values()}
+    sources = {service.repository.key for service in scene.committed.services.values() if service.repository}
+    committed = _written(scene, images) | (sources & set(scene.lock.repositories))
     committed |= {repository.key for _, repository in _repository_needs(scene.committed_choice).values()}
-    named = {_key(form, scene) for form in images}
-    named |= {service.repository.key for service in scene.committed.services.values() if service.repository}
-    kept = {*scene.lock.images, *scene.lock.repositories} & named
     return Lock(
         images={step.key: step.output for step in reversed(resolved)},
         repositories={step.repository.key: step.output for step in reversed(cloned) if not step.own},
-        committed=frozenset(committed | kept),
+        committed=frozenset(committed),
+        told=_told(scene, images),
         output=scene.paths.beside("hsm.lock"),
         local_output=f"{scene.paths.state}/local.lock",
         copy=f"{scene.paths.state}/last.lock",
-        known=frozenset(named),
+        known=frozenset(sources | {_key(form, scene) for form in images}),
         after=(*map(label, cloned), *map(label, resolved)),
         drop=scene.everything,
     )

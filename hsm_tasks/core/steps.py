@@ -36,7 +36,7 @@ class Clone(Frozen, frozen=True, kw_only=True):
 
 
 class Resolve(Frozen, frozen=True, kw_only=True):
-    """Asks what a reference means. `config`: the image's healthcheck and volumes count too.
+    """Asks what a reference means. `config`: the image's healthcheck and volumes count too; `told`: its entry has them.
 
     `needed` False: only hsm.lock wants to know, so a registry that does not answer is no failure.
     """
@@ -49,6 +49,7 @@ class Resolve(Frozen, frozen=True, kw_only=True):
     locked: Pin | None
     output: str
     config: bool = False
+    told: bool = False
     needed: bool = True
     move: bool = False
     frozen: bool = False
@@ -58,7 +59,8 @@ class Resolve(Frozen, frozen=True, kw_only=True):
 class Lock(Frozen, frozen=True, kw_only=True):
     """Writes hsm.lock (`committed`: key → file that says it) and, for what only this machine asks for, local.lock.
 
-    `known` are the keys that hsm.yaml names at all; others are dropped by an update of everything (`drop`). `copy` is
+    `told` are the keys whose entries also have what the image's config says. `known` are the keys that hsm.yaml names
+    at all; others are dropped by an update of everything (`drop`). `copy` is
     what hsm.lock was when it was last written here. `after`: the steps whose files it reads. It is stale when what it
     would write differs from what is there: which steps there are today does not matter by itself.
     """
@@ -70,6 +72,7 @@ class Lock(Frozen, frozen=True, kw_only=True):
     local_output: str
     copy: str
     after: tuple[str, ...] = ()
+    told: frozenset[str] = frozenset()
     known: frozenset[str] = frozenset()
     drop: bool = False
     name: str = "lock"

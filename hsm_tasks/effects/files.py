@@ -145,16 +145,18 @@ def read_own(path: Path) -> str | None:
         head, _, text = read(path).partition("\n") if path.exists() else ("", "", "")
     except HsmError:
         return None
-    return text if head == _seal(text) else None
+    return text if head == _seal(path, text) else None
 
 
 def write_own(path: Path, text: str) -> bool:
     """`write_if_changed` with a first line that seals the rest: what we rely on, and no person is meant to edit."""
-    return write_if_changed(path, f"{_seal(text)}\n{text}")
+    return write_if_changed(path, f"{_seal(path, text)}\n{text}")
 
 
-def _seal(text: str) -> str:
-    return f"# {digest(text.encode())} of what follows; hsm's own"
+def _seal(path: Path, text: str) -> str:
+    """For this name: another file of ours, copied here, is not what belongs here."""
+    whole = f"{path.name}\n{text}"
+    return f"# {digest(whole.encode())} of its name and of what follows; hsm's own"
 
 
 def remove(path: Path) -> None:

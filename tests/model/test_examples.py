@@ -16,6 +16,11 @@ def edited(moment: int) -> list[Op]:
 GROUPS: list[Op] = [Set(-1, "db", 1), Set(-1, "queue", 1)]
 BROKEN: dict[str, tuple[int, list[Op]]] = {
     "an option and a service share an image, so their pins said different things": (5, [Set(-1, "db", 1)]),
+    "an option on this machine alone shares its image, and what that says went into hsm.lock": (
+        11,
+        [Become(0, 11), Become(8, 7), Set(-1, "db", 1), Set(0, "build", 1), Sync(), Set(-1, "comment", 1)],
+    ),
+    "last.lock is another file of ours": (2, [Sync(), Tamper("other", "last.lock")]),
     "local.lock is no text any more: every sync ended with exit 3": (2, [Sync(), Tamper("garbage", "local.lock")]),
     "local.lock was edited, and taken at its word": (
         4,
