@@ -95,12 +95,12 @@ def _bundle(world: World) -> Bundle:
 
 def _override(drawn: Plan, world: World) -> str:
     """What `sync` would write, from the lock; the registry is asked for what the lock does not have."""
-    resolves = {step.output: step for step in drawn.resolves}
+    resolves = {path: step for step in drawn.resolves for path in (step.output, step.healthcheck)}
     found: dict[str, Pin] = {}
-    for output in sorted({path for step in drawn.renders for path in step.pins.values()}):
-        step = resolves[output]
-        found[output] = find(step, world)
-        if step.locked is None and found[output].digest and "@" not in step.image:
+    for path in sorted({path for step in drawn.renders for path in step.pins.values()}):
+        step = resolves[path]
+        found[path] = find(step, world)
+        if path == step.output and step.locked is None and found[path].digest and "@" not in step.image:
             world.say(f"hsm.lock has no entry for {step.key}: bundled as the registry says now")
     fragments = [
         fill(step.name, step.draft, {name: found[path] for name, path in step.pins.items()}) for step in drawn.renders

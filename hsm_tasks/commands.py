@@ -56,7 +56,7 @@ def forget_gone(opened: Opened) -> None:
     No step could do it: one that was killed between two steps may leave a fragment that no step of today is about.
     """
     known = opened.scene.chosen.forms
-    for folder in (opened.state / "fragments", opened.state / "pins"):
+    for folder in (opened.state / name for name in ("fragments", "pins", "healthchecks")):
         names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - a thousand Paths take their time
         for name in names:
             if name.rpartition(".")[0].partition("@")[0] not in known:

@@ -27,7 +27,16 @@ def resolve(step: Resolve, world: World) -> None:
             raise RegistryError(f"{step.image}: {error.message}", error.hint or _HINT) from error
         world.say(f"hsm.lock stays without {step.key}: {error.message}")
         pin = Pin(image=step.image)
-    files.write_if_changed(world.path(step.output), msgspec.json.encode(pin).decode() + "\n")
+    for path, text in written(step, pin).items():
+        files.write_if_changed(world.path(path), text)
+
+
+def written(step: Resolve, pin: Pin) -> dict[str, str]:
+    """The files of a resolve step."""
+    left = {step.output: pin}
+    if step.healthcheck:
+        left[step.healthcheck] = Pin(image="", healthcheck=bool(pin.healthcheck))
+    return {path: msgspec.json.encode(one).decode() + "\n" for path, one in left.items()}
 
 
 _HINT = "is this the right registry, and is it well?"

@@ -25,7 +25,7 @@ from hsm_tasks.core.render import fill
 from hsm_tasks.effects import files
 from hsm_tasks.fingerprint import Fingerprint
 from hsm_tasks.own import Own
-from hsm_tasks.pins import known_pin
+from hsm_tasks.pins import known_pin, written
 from hsm_tasks.records import Records
 from hsm_tasks.world import World, left_pin
 
@@ -157,7 +157,7 @@ class Preview:
         match step:
             case Resolve():
                 pin = known_pin(step)
-                return {step.output: None if pin is None else f"{msgspec.json.encode(pin).decode()}\n"}
+                return {**written(step, pin)} if pin else {}
             case Clone():
                 record = {"repository": step.repository.key, "commit": None if step.own else step.locked}
                 text = f"{msgspec.json.encode(record).decode()}\n"

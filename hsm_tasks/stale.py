@@ -36,7 +36,9 @@ def outputs(step: Step) -> tuple[str, ...]:
     match step:
         case Lock():
             return (step.output, step.local_output, step.copy)
-        case Clone() | Resolve() | Render() | Merge() | Check():
+        case Resolve():
+            return (step.output, step.healthcheck) if step.healthcheck else (step.output,)
+        case Clone() | Render() | Merge() | Check():
             return (step.output,)
         case _:
             return ()

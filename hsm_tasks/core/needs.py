@@ -15,6 +15,7 @@ import msgspec
 from hsm_tasks.core.attached import Pinned, attached
 from hsm_tasks.core.forms import Chosen, Form
 from hsm_tasks.core.model import Base, Keys, Repository, Service, Stack
+from hsm_tasks.core.references import Condition
 from hsm_tasks.core.scene import Scene
 from hsm_tasks.core.steps import Clone, Lock, Resolve, label
 
@@ -37,10 +38,19 @@ def _file(name: str) -> str:
     return f"{head}@{hashlib.sha256(rest.encode()).hexdigest()[:16]}.json"  # a reference may be too long for a file
 
 
-def pins(holes: Iterable[Pinned], scene: Scene) -> dict[str, str]:
+def pins(holes: Iterable[Pinned | Condition], scene: Scene) -> dict[str, str]:
     """The keys of pins → their files."""
-    found = {hole.key: _pin_name(hole.service, hole.image, scene.images) for hole in holes}
-    return {key: f"{scene.paths.state}/pins/{_file(name)}" for key, name in sorted(found.items())}
+    return {hole.key: _pin_file(hole, scene) for hole in sorted(holes, key=lambda hole: hole.key)}
+
+
+def _pin_file(hole: Pinned | Condition, scene: Scene) -> str:
+    if isinstance(hole, Condition):
+        return _healthcheck_file(hole.service, scene)
+    return f"{scene.paths.state}/pins/{_file(_pin_name(hole.service, hole.image, scene.images))}"
+
+
+def _healthcheck_file(service: str, scene: Scene) -> str:
+    return f"{scene.paths.state}/healthchecks/{service}.json"
 
 
 def _pin_name(service: str, image: str, images: Mapping[str, str]) -> str:
@@ -187,6 +197,7 @@ def _resolve(scene: Scene, name: str, form: Form, *, told: bool, move: bool) -> 
     key = _key(form, scene)
     locked = scene.lock.images.get(key) or scene.local_lock.images.get(key)
     assert form.image is not None
+    config = told or form.option
     return Resolve(
         name=name,
         service=form.name,
@@ -195,7 +206,8 @@ def _resolve(scene: Scene, name: str, form: Form, *, told: bool, move: bool) -> 
         version=form.version,
         locked=None if move else locked,
         output=f"{scene.paths.state}/pins/{_file(name)}",
-        config=told or form.option,
+        healthcheck=_healthcheck_file(name, scene) if config and name == form.name else None,
+        config=config,
         told=told,
         move=move,
         frozen=scene.frozen,

@@ -27,6 +27,11 @@ class Condition:
 
     service: str
 
+    @property
+    def key(self) -> str:
+        """As that of `Pinned`: no image is called so."""
+        return f"{self.service} (healthcheck)"
+
 
 def draw(form: Form, section: Mapping[str, object], chosen: Chosen) -> dict[str, object]:
     """The keys with references, as they must be written over the base; those of a build are `contexts`."""

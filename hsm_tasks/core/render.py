@@ -50,21 +50,21 @@ def render(form: Form, chosen: Chosen, site: Site) -> Draft:
 
 
 def fill(name: str, draft: Draft, pins: Mapping[str, Pin]) -> str:
-    """The text of a fragment. `pins` has every key that `open_pins` names."""
+    """The text of a fragment. `pins` has the key of everything that `open_pins` names."""
     if draft is None:
         return dump({"services": {name: Reset("null")}})
     return dump({"services": {name: closed(draft, pins)} if draft else {}})
 
 
-def open_pins(draft: object) -> frozenset[Pinned]:
-    """The pins that a draft waits for."""
+def open_pins(draft: object) -> frozenset[Pinned | Condition]:
+    """The pins that a draft waits for, and those of which only the healthcheck counts."""
     match draft:
         case str():  # most are, and Mapping is slow to ask for
             return frozenset()
         case Pinned():
             return frozenset({replace(draft, before="")})
         case Condition():
-            return frozenset({Pinned(draft.service)})
+            return frozenset({draft})
         case Override():
             return open_pins(draft.tree)
         case Mapping():
@@ -81,7 +81,7 @@ def closed(value: Any, pins: Mapping[str, Pin]) -> Any:
         case Pinned():
             return value.before + pins[value.key].image
         case Condition():
-            return "service_healthy" if pins[value.service].healthcheck else "service_started"
+            return "service_healthy" if pins[value.key].healthcheck else "service_started"
         case Override():
             return Override(closed(value.tree, pins))
         case Mapping():

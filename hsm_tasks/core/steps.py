@@ -38,6 +38,8 @@ class Clone(Frozen, frozen=True, kw_only=True):
 class Resolve(Frozen, frozen=True, kw_only=True):
     """Asks what a reference means. `config`: the image's healthcheck and volumes count too; `told`: its entry has them.
 
+    `healthcheck`: the file that says whether the image has one. Who waits for an option reads that and not its pin, for
+    another digest changes nothing for them.
     `needed` False: only hsm.lock wants to know, so a registry that does not answer is no failure.
     """
 
@@ -48,6 +50,7 @@ class Resolve(Frozen, frozen=True, kw_only=True):
     version: str | None
     locked: Pin | None
     output: str
+    healthcheck: str | None = None
     config: bool = False
     told: bool = False
     needed: bool = True

@@ -110,6 +110,17 @@ def test_the_image_or_its_version(prod: Workspace) -> None:
     assert prod.ran("sync") == {"resolve:api", "lock", "render:api"} | TAIL
 
 
+def test_another_image_of_an_option_wakes_who_waits_for_it_only_where_its_healthcheck_goes(
+    prod: Workspace, servers: Servers
+) -> None:
+    servers.push("silent", "1")
+    prod.edit("docker-compose.yml", "image: @REG@/pg:16", "image: @REG@/my:8")
+    assert prod.ran("sync") == {"resolve:pg", "lock", "render:pg"} | TAIL
+    prod.edit("docker-compose.yml", "  pg:\n    image: @REG@/my:8", "  pg:\n    image: @REG@/silent:1")
+    assert prod.ran("sync") == {"resolve:pg", "lock", "render:pg", "render:api"} | TAIL
+    assert prod.services["api"]["depends_on"]["pg"]["condition"] == "service_started"
+
+
 def test_a_variable_in_the_reference_of_an_image(prod: Workspace) -> None:
     prod.edit("hsm.yaml", '"@REG@/web:1.0"', '"@REG@/${WEB:-web:1.0}"')
     prod.run("sync")

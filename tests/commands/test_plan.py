@@ -49,6 +49,7 @@ EDITS: dict[str, Edit] = {
     "selection": lambda here: here.edit("hsm.yaml", "selection: pg", "selection: my"),
     "M-of-N": lambda here: here.edit("hsm.yaml", "selection: [metrics]", "selection: [metrics, tracing]"),
     "version": lambda here: here.edit("hsm.yaml", "^1.0", "~1.0"),
+    "the image of an option": lambda here: here.edit("docker-compose.yml", "pg:16", "my:8"),
     "limits": lambda here: here.edit("hsm.yaml", "memory: 64M", "memory: 32M"),
     "a base service": lambda here: here.edit("docker-compose.yml", 'command: ["true"]', 'command: ["true", "-v"]'),
     "a service more": lambda here: here.edit("docker-compose.yml", "  toolbox:", f"{MORE}  toolbox:"),

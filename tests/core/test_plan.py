@@ -46,7 +46,8 @@ class TestOrder:
             "up:pg",
         ]
         assert render(made).after == ("clone:api",)
-        assert render(made).pins == {"pg": ".hsm/shop/pins/pg.json"}
+        assert render(made).pins == {"pg (healthcheck)": ".hsm/shop/healthchecks/pg.json"}
+        assert made.resolves[0].healthcheck == ".hsm/shop/healthchecks/pg.json"
 
     def test_an_empty_stack_still_has_an_override(self) -> None:
         assert names(plan(scene("services: {}", "{}"))) == ["lock", "merge", "check"]

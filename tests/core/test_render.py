@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hsm_tasks.core.attached import Pinned
 from hsm_tasks.core.model import Pin
+from hsm_tasks.core.references import Condition
 from hsm_tasks.core.render import container_ports, fill, named_volumes, open_pins
 from hsm_tasks.core.yamltext import Override, Reset
 from tests.support.stage import CHECKOUT, REPO, drawn, fragment
@@ -248,7 +249,7 @@ class TestFill:
     def test_a_draft_knows_which_pins_it_waits_for(self) -> None:
         services = "{api: {image: a, depends_on: {db: {condition: service_healthy}}}, x: {image: x}, y: {image: y}}"
         draft = drawn(DATABASE.replace("api, x", "x, y").replace("selection: api", "selection: x"), services)
-        assert open_pins(draft) == {Pinned("api"), Pinned("x")}
+        assert open_pins(draft) == {Pinned("api"), Condition("x")}
         assert open_pins(None) == open_pins({"a": [1, "b"]}) == frozenset()
 
     def test_the_pinned_image_is_written(self) -> None:

@@ -176,7 +176,10 @@ class During:
 
 Edit = Set | Become | Revert | Tamper | Touch | Work | Move | Push | Publish | Refuse | Allow
 Op = Edit | Switch | Sync | Sneak | Update | Kill | KillAfter | During
-GENERATED = ("fragments/*.yml", "pins/*.json", "clones/*.json", "override.yml", "local.lock", "last.lock", "base.json")
+GENERATED = (
+    "fragments/*.yml", "pins/*.json", "healthchecks/*.json", "clones/*.json", "override.yml", "local.lock", "last.lock",
+    "base.json",
+)  # fmt: skip
 TAMPERS = ("delete", "append", "empty", "garbage", "touch", "same-size", "other", "edit")
 WORKS = ("commit", "dirty", "new", "gone", "branch")
 

@@ -29,7 +29,8 @@ def outputs(step: str) -> tuple[str, ...]:
         case "clone":
             return (f"{STATE}/clones/{rest.replace(':', '@')}.json",)
         case "resolve":
-            return (f"{STATE}/pins/{rest.replace(':', '@')}.json",)
+            file = f"{rest.replace(':', '@')}.json"
+            return f"{STATE}/pins/{file}", f"{STATE}/healthchecks/{file}"
         case "lock":
             return (*LOCKS, f"{STATE}/last.lock")
         case "render":
@@ -139,8 +140,7 @@ class View:
         elif service and "repo" in service:
             yield sorted(service["repo"].items()), self.out.repos  # its binds are told from those of the base
         yield from self._around(name)
-        pins = sorted({name, *self._options(self.hsm)})
-        yield [(other, self._text(f"{STATE}/pins/{other}.json")) for other in pins]
+        yield self._text(f"{STATE}/pins/{name}.json")
 
     def _around(self, name: str) -> Iterator[object]:
         """What groups do to a service: its alias, its consumers' keys, whom its references mean, what is active."""
@@ -158,7 +158,8 @@ class View:
         yield [(g.get("alias"), g["selection"]) for g in single]
         for other in self._options(self.hsm):  # has it a healthcheck to wait for, in the image or in the base?
             mode = self.hsm["services"].get(other, {}).get("mode")
-            yield mode, self._image(other, self.hsm), self.out.base.get(other, {}).get("healthcheck")
+            known = self.out.base.get(other, {}).get("healthcheck")
+            yield mode, known, self._image_has_healthcheck(other)  # and not which image or digest it is
         yield [self.hsm["groups"].get(group, {}).get("selection") for group in ("extras", "tools")]
 
     def _merge(self, _: str, steps: tuple[str, ...]) -> Iterator[object]:
@@ -188,6 +189,13 @@ class View:
     def _text(self, path: str) -> str | None:
         file = self.root / path
         return file.read_text(errors="replace") if file.exists() else None
+
+    def _image_has_healthcheck(self, option: str) -> object:
+        text = self._text(f"{STATE}/pins/{option}.json")
+        try:
+            return text and bool(json.loads(text).get("healthcheck"))
+        except ValueError:
+            return text
 
     def _entry(self, text: str, key: str) -> object:
         try:
