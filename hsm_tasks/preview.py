@@ -222,14 +222,14 @@ class _Silent:
 def _shown(path: Path) -> str:
     """A file for a diff, whatever somebody has done to it."""
     try:
-        return path.read_bytes().decode(errors="replace")
+        return files.content(path).decode(errors="replace")
     except OSError:
         return ""
 
 
 def _digest_of(path: str) -> str:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return hashlib.sha256(files.content(path)).hexdigest()
     except OSError:
         return ""
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
+import re
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 
 from hsm_tasks.core.errors import HsmError
 
 LONGEST = 64 << 20
 """No file that hsm reads is as long as this."""
+_MADE = re.compile(r"\.(.+)\.([0-9]+)-[^.]*\.tmp", re.DOTALL)
 
 
 def content(path: Path | str) -> bytes:
@@ -79,13 +81,15 @@ def put(path: Path, data: bytes) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    handle, new = beside(path)
+    mode = permissions(path)
+    handle, new = beside(path, 0o666 if mode is None else 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        new.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+            if mode is not None:
+                os.fchmod(handle, mode)
+            os.fsync(handle)
         new.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -93,24 +97,51 @@ def _replace(path: Path, data: bytes) -> None:
         raise
 
 
-def beside(path: Path) -> tuple[int, Path]:
-    """An open file beside a path, to be moved there when it is whole. What killed runs left of the same is removed."""
+def permissions(path: Path) -> int | None:
+    """The permissions of a file that is there. OSError where a device is: /dev/null is not to become a file."""
+    try:
+        kind, mode = path.lstat().st_mode, path.stat().st_mode
+    except OSError:
+        return None
+    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        raise OSError(errno.EINVAL, "it is a device", str(path))
+    return mode & 0o777 if stat.S_ISREG(mode) else None
+
+
+def beside(path: Path, mode: int = 0o600) -> tuple[int, Path]:
+    """An open file beside a path, to be moved there when it is whole. What killed runs left of the same is removed.
+
+    `mode` is what its permissions are, less what the umask takes away.
+    """
     with contextlib.suppress(OSError):
-        for left in remains(path):
+        for left in _found_in(path.parent).pop(path.name, ()):
             left.unlink()
-    prefix = f".{path.name}.{os.getpid()}-"
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
-    return handle, Path(name)
+    new = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(8).hex()}.tmp")
+    return os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), new
 
 
 def remains(path: Path) -> list[Path]:
     """What was being made to be moved to a path when its maker was killed: the name says which process that was."""
-    start = f".{path.name}."
-    with os.scandir(path.parent) as entries:
-        names = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(".tmp")]
-    makers = {name: name[len(start) :].partition("-") for name in names}
-    dead = [name for name, (pid, dash, _) in makers.items() if dash and pid.isdigit() and not lives(pid)]
-    return [path.with_name(name) for name in dead]
+    return _remains_in(path.parent).get(path.name, [])
+
+
+def _remains_in(folder: Path) -> dict[str, list[Path]]:
+    """The remains in a folder, by the names of what they were to be."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(".tmp")]
+    found: dict[str, list[Path]] = {}
+    for name in names:
+        match = _MADE.fullmatch(name)
+        if match and not lives(match[2]):
+            found.setdefault(match[1], []).append(folder / name)
+    return found
+
+
+@functools.cache
+def _found_in(folder: Path) -> dict[str, list[Path]]:
+    """As `_remains_in`, looked at once: for each of a thousand files it would be a thousand names. Who is killed later
+    is cleaned up after by a later run."""
+    return _remains_in(folder)
 
 
 def lives(pid: str) -> bool:
@@ -122,15 +153,6 @@ def lives(pid: str) -> bool:
     except (OSError, OverflowError):
         return True
     return True
-
-
-def _umask() -> int:
-    """The user's umask; mkstemp makes files that only the owner may read."""
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        line = next(line for line in status.splitlines() if line.startswith("Umask:"))
-        return int(line.split()[1], 8)
-    return 0o022
 
 
 def hide_folder(folder: Path) -> None:
