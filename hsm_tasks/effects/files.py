@@ -116,7 +116,7 @@ def beside(path: Path, mode: int = 0o600) -> tuple[int, Path]:
     with contextlib.suppress(OSError):
         for left in _found_in(path.parent).pop(path.name, ()):
             left.unlink()
-    new = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(8).hex()}.tmp")
+    new = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     return os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), new
 
 
