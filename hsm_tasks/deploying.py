@@ -45,9 +45,11 @@ def alone(where: Place) -> AbstractContextManager[None]:
         f"{where.target.name} is being deployed to: waiting for {whom}"))
 
 
-def deploy(where: Place, new: Shipment) -> None:
-    """Brings a bundle to a target. HsmError where it does not get well; then what ran before runs again."""
+def deploy(where: Place, new: Shipment, tell: Callable[[tuple[Change, ...]], None]) -> None:
+    """Brings a bundle to a target; `tell` hears first what changes. HsmError where it does not get well; then what ran
+    before runs again."""
     old = kept(where, CURRENT)
+    tell(changes(old.release if old else None, new.release))
     _bring(where, new, old, tried=False)
 
 

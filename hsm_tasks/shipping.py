@@ -94,8 +94,7 @@ def _ready(
 def _deploy(asked: Asked) -> int:
     where, new, _ = _ready(asked, "deploy", asked.rest)
     with deploying.alone(where):
-        report.say(_changes(where, deploying.planned(where, new)))
-        deploying.deploy(where, new)
+        deploying.deploy(where, new, lambda changed: report.say(_changes(where, changed)))
     report.say(f"{where.target.name} runs {new.name}")
     return 0
 

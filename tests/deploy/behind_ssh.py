@@ -59,7 +59,7 @@ def asked(url: str) -> Iterator[Counter[str]]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def go() -> None:
-        while not stop.wait(0.02):
+        while not stop.wait(0.05):
             try:
                 with opener.open(url, timeout=2) as answer:
                     found[answer.read().decode().strip()] += 1

@@ -36,6 +36,7 @@ services:
     configs: [{source: page, target: /www/page.html}]
     secrets: [key]
     networks: {default: {aliases: [front]}}
+    deploy: {update_config: {monitor: 1s}, rollback_config: {monitor: 1s, order: stop-first}}
   job: {image: "@REG@/web:0.9", command: ["true"]}
 configs: {page: {file: ./page.html}}
 secrets: {key: {file: ./key.txt}}

@@ -37,9 +37,13 @@ def shop(make: Make, server: tuple[str, Path], tmp_path: Path) -> Workspace:
 
 
 def test_a_changed_file_makes_only_the_containers_anew_that_mount_it(shop: Workspace) -> None:
+    assert re.search(r"web +add", shop.run("plan", "deploy", "target=staging").out)
+    assert shop.run("status", "target=staging", "--json").json()["current"] is None
     shop.run("deploy", "target=staging")
     first = shop.containers()
     shop.write("conf/a", "second\n")
+    said = shop.run("plan", "deploy", "target=staging", "--json").json()
+    assert [one["state"] for one in said["services"]] == ["keep", "change"]
     assert re.search(r"web +change +files: conf", shop.run("deploy", "target=staging").err)
     now = shop.containers()
     assert now["web"] != first["web"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
-
-_kept: list[socket.socket] = []
 
 
 def free_port() -> int:
@@ -16,7 +15,7 @@ def free_port() -> int:
     """
     holder = socket.socket()
     holder.bind(("127.0.0.1", 0))
+    atexit.register(holder.close)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _kept.append(holder)
     port: int = holder.getsockname()[1]
     return port
