@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that need an engine first: they take the longest, and a worker that begins with one last is waited for."""
-    long = {item.path for item in items if item.get_closest_marker("docker")}
-    items.sort(key=lambda item: item.path not in long)
+    """Files that need an engine first, the quick ones of the core last: a worker that begins late with a long file is
+    waited for."""
+    engine = {item.path for item in items if item.get_closest_marker("docker")}
+    items.sort(key=lambda item: (item.path not in engine, item.path.parent.name == "core"))

@@ -118,7 +118,7 @@ def test_a_file_of_another_form_is_a_mistake_of_the_user(text: str) -> None:
 names = st.from_regex(r"[a-z][a-z0-9._-]{0,8}", fullmatch=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(names, st.sampled_from(["dev", "prod"])), max_size=6))
 def test_the_file_says_in_the_end_what_was_set_last(edits: list[tuple[str, str]]) -> None:
     text, expected = MINE, {}
