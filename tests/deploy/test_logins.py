@@ -21,7 +21,7 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture
 def private(servers: Servers) -> Iterator[RegistryServer]:
-    """A registry with one image, which the engine does not keep."""
+    """A registry with one image, which the engine does not keep. Before `make`: first the containers go."""
     with RegistryServer(auth=True) as registry:
         image = busybox_image({"a": b"a"}, cmd=("sleep", "1000"), StopSignal="SIGKILL")
         registry.push("app", "1", config=image.config, layers=image.layers)
@@ -37,10 +37,10 @@ def logged_in(shop: Workspace, folder: Path, host: str) -> None:
     shop.variables["DOCKER_CONFIG"] = str(folder)
 
 
-def test_a_target_pulls_with_the_login_of_who_deploys(make: Make, private: RegistryServer, tmp_path: Path) -> None:
+def test_a_target_pulls_with_the_login_of_who_deploys(private: RegistryServer, make: Make, tmp_path: Path) -> None:
     if not world.engine_ready() or sshd.SSHD is None:
         pytest.skip("no engine answers, or openssh-server is missing")
-    with sshd.running(tmp_path / "server") as (url, programs):
+    with sshd.running(tmp_path / "server", shared=True) as (url, programs):
         shop = make({
             "hsm.yaml": f'services: {{}}\ntargets: {{there: {{host: "{url}", dir: "{tmp_path}/there", wait: "30"}}}}\n',
             "docker-compose.yml": f"services: {{app: {{image: '{private.host}/app:1', init: true}}}}\n",
