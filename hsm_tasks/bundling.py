@@ -84,7 +84,7 @@ def _bundle(world: World) -> Bundle:
     scene = opened.scene
     if scene.frozen and (missing := missing_entries(scene)):
         lines = "".join(f"\n  {key}" for key in missing)
-        raise HsmError(f"hsm.lock would change; it has no entry for{lines}", "run `doit sync` and commit hsm.lock")
+        raise HsmError(f"hsm.lock would change; it has no entry for{lines}", "run `hsm sync` and commit hsm.lock")
     override = _override(plan(scene), world)
     model = composebundle.rendered(opened.files, opened.files[0].parent, override, opened.environ)
     own = (service.repository for service in scene.stack.services.values())

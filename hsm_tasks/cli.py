@@ -77,7 +77,7 @@ def _main(argv: list[str]) -> int:
     if argv[:1] == ["--version"]:
         print(__version__)
         return 0
-    argv = _json_behind(argv)
+    argv = _help_first(_json_behind(argv))
     told = aside.answer(argv)
     if told is not None:
         return told
@@ -86,7 +86,6 @@ def _main(argv: list[str]) -> int:
         os.environ["HSM_RUN_LOG"] = str(Path(os.environ["HSM_RUN_LOG"]).absolute())
     os.chdir(here.root)
     report.keep_secret(partial(workspace.secret_values, here, os.environ))
-    argv = ["help", *argv[1:]] if argv[:1] in (["--help"], ["-h"]) else argv
     api.offer(api.too_early)
     dodo = own.read(here.root, variables(argv))
     line = replace(parse(argv, dodo, cache(partial(meaning.peek, here, dodo, argv))), typed_as=tuple(argv))
@@ -111,6 +110,15 @@ def _json_behind(argv: list[str]) -> list[str]:
     return [*(arg for arg in argv[:place] if arg != "--json"), *argv[place : place + 1], *early, *argv[place + 1 :]]
 
 
+def _help_first(argv: list[str]) -> list[str]:
+    """`up --help` asks for `help up`. What is handed to another program is for that program to explain."""
+    heads = [arg.partition(":")[0] for arg in argv]
+    if argv[:1] in (["--help"], ["-h"]):
+        return ["help", *argv[1:]]
+    asks = bool(heads) and heads[0] in (*COMMANDS, *DOIT) and heads[0] not in ("compose", "logs", "sh")
+    return ["help", heads[0]] if asks and not {"--help", "-h"}.isdisjoint(argv[1:]) else argv
+
+
 # --- what needs no stack -----------------------------------------------------------------------------------------
 
 
@@ -126,7 +134,7 @@ def _help(here: Workspace, line: Line) -> int:
             if str(line.words[0]) in mine.tasks:
                 return engine.run(["help", str(line.words[0])], [], state_file=None, own=list(mine.tasks.values()))
             raise there_are(head, [*COMMANDS, *DOIT, *mine.tasks])
-        print(f"{head}: {COMMANDS[head]}")
+        print(usage.page(head))
         return 0
     print(usage.text())
     return 0
@@ -159,7 +167,7 @@ def _with_stack(here: Workspace, name: str, line: Line) -> int:
         opened = open_stack(here, name, os.environ, replace(meaning.wish(line), look=True))
         # a mistake is told before anything is written
         meaning.graph(opened, line, World(opened, report.progress, report.say))
-    with commands.holding(state, " ".join(("doit", *map(str, line.words))), report.say):
+    with commands.holding(state, " ".join((report.door(), *map(str, line.words))), report.say):
         return _run(here, name, line)
 
 
@@ -191,13 +199,13 @@ def _status(here: Workspace, name: str, line: Line) -> int:
     as_json = _wants_json(line)
     opened, _, planned = _foreseen(here, name, replace(line, dodo=None), ["up"], ("up",))
     gathered = status.status(opened, steps=planned["steps"], stats="--stats" in line.rest)
-    print(json.dumps(gathered, indent=2) if as_json else tables.status(gathered))
+    print(json.dumps(gathered, indent=2) if as_json else report.clean(tables.status(gathered)))
     return 0
 
 
 def _plan(here: Workspace, name: str, line: Line) -> int:
     _, _, gathered = _foreseen(here, name, line, [word for word in line.rest if word != "--json"], ("sync",))
-    print(json.dumps(gathered, indent=2) if "--json" in line.rest else tables.plan(gathered))
+    print(json.dumps(gathered, indent=2) if "--json" in line.rest else report.clean(tables.plan(gathered)))
     return 0
 
 

@@ -198,5 +198,5 @@ def refuse_new_entries(opened: Opened) -> None:
     missing = missing_entries(opened.scene)
     if missing:
         lines = "".join(f"\n  {key}" for key in missing)
-        hint = "run `doit sync` and commit hsm.lock (an image that only the engine has never gets an entry)"
+        hint = "run `hsm sync` and commit hsm.lock (an image that only the engine has never gets an entry)"
         raise HsmError(f"hsm.lock would change; it has no entry for{lines}", hint)

@@ -8,6 +8,7 @@ but what can not be read.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from hsm_tasks import workspace
+from hsm_tasks import usage, workspace
 from hsm_tasks.core import codes, dodofile
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Stack
@@ -26,15 +27,12 @@ from hsm_tasks.words import ABOUT_SERVICES, COMMANDS, NEEDS_NAME
 from hsm_tasks.workspace import STATE, Workspace
 
 SHELLS = ("bash", "fish", "zsh")
-_JSON = ("plan", "status", "stacks", "doctor")
+_OPEN = re.compile(r"(=)[A-Z]+$| [A-Z]+$")  # what a person puts there
 _STEPS = ("info", "forget", "clean", "ignore", "reset-dep")
 _OWN = {"list": "every command and step", "info": "info STEP  one step, and whether it is stale",
         "forget": "forget what was remembered of steps", "clean": "remove what hsm generated",
         "help": "help WORD"}  # fmt: skip
-_OPTIONS = {"-n": "how many steps at a time", "--continue": "go on after a failure", "-a": "run fresh steps too",
-            "-v0": "failures only", "-v2": "fresh steps too", "--help": "the words", "--version": "of hsm"}  # fmt: skip
-_GRAPH = {f"--format={form}": "" for form in ("html", "svg", "mermaid", "dot")} | {"--out=": "a file; - is the screen"}
-_LOGS = {"-f": "follow", "--tail=": "the last lines only", "--since=": "from a time on", "-t": "with times"}
+_ALONE = {"--help": "the words", "--version": "of hsm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +70,8 @@ def candidates(words: Sequence[str], names: Names) -> Iterator[tuple[str, str]]:
     elif first in _AFTER:
         yield from _AFTER[first](names)
     elif current.startswith("-"):
-        more = {"--json": ""} if first in _JSON else {"logs": _LOGS, "graph": _GRAPH}.get(first, {})
-        more = {**more, "--stats": "what containers use of their limits"} if first == "status" else more
-        yield from {**_OPTIONS, **more}.items()
+        taken = usage.options(first) if first in COMMANDS else usage.RUN
+        yield from ((_OPEN.sub(r"\1", name), text) for name, text in {**taken, **({} if first else _ALONE)}.items())
     elif colon:
         yield from ((f"{head}:{name}", "") for name in _about(head, names))
     else:
@@ -83,11 +80,11 @@ def candidates(words: Sequence[str], names: Names) -> Iterator[tuple[str, str]]:
 
 def _heads(names: Names) -> Iterator[tuple[str, str]]:
     for head, text in {**COMMANDS, **_OWN}.items():
-        usage, gap, said = text.partition("  ")
+        form, gap, said = text.partition("  ")
         if head not in NEEDS_NAME:
             yield head, said if gap else text
         if any(_about(head, names)):
-            yield f"{head}:", said if gap else usage
+            yield f"{head}:", said if gap else form
     yield from ((name, "of your dodo.py") for name in names.own)
     yield from (("stack=", "which stack"), ("target=", "where to"), ("frozen=", "whether hsm.lock must not change"))
 

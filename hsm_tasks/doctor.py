@@ -110,7 +110,7 @@ def _engine() -> str:
 def _stacks(here: Workspace, names: Sequence[str], environ: Mapping[str, str]) -> tuple[list[Opened], list[Check]]:
     opened, checks = [], []
     if not here.stacks:
-        checks.append(Check("stacks", "warning", "there is no stack here", "hsm init makes one of compose files"))
+        checks.append(Check("stacks", "warning", "there is no stack here", "`hsm init` makes one of compose files"))
     for name in names:
         try:
             opened.append(open_stack(here, name, environ, Wish(look=True)))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from hsm_tasks import own
+from hsm_tasks import own, report
 from hsm_tasks.core.errors import ConfigError, mistake
 from hsm_tasks.own import Dodo, Own
 from hsm_tasks.words import SHIPPING, Word, looks_at_updates
@@ -39,7 +37,7 @@ class Line:
     @property
     def again(self) -> str:
         """The line as a person types it once more."""
-        return shlex.join(("doit" if Path(sys.argv[0]).name != "hsm" else "hsm", *self.typed_as))
+        return shlex.join((report.door(), *self.typed_as))
 
     @property
     def first(self) -> Word:

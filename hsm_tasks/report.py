@@ -25,6 +25,7 @@ from hsm_tasks.lines import Lines
 from hsm_tasks.shortcut import all_fresh, duration
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+_COMMAND = re.compile(r"`hsm (?!init\b|compose\b)")  # of our own sentences; these two are only at that door
 _SHOWN = 60  # lines of a program's words that are shown of a failure; the log has them all
 _KEPT = 4000  # lines of progress that a log begins with
 _BOLD, _DIM, _RED = "1", "2", "31"
@@ -50,7 +51,7 @@ def explain(error: BaseException) -> str:
 def with_codes(text: str) -> str:
     """On a terminal, where a person reads: which page explains what is said."""
     found = codes.mentioned(text) if sys.stderr.isatty() else ()
-    return f"{text}\n  see: hsm explain {' '.join(found[:3])}" if found else text
+    return f"{text}\n  see: {door()} explain {' '.join(found[:3])}" if found else text
 
 
 def exit_code(error: BaseException) -> int:
@@ -95,8 +96,13 @@ def keep_secret(values: Callable[[], tuple[str, ...]]) -> None:
 
 
 def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Masked, and without the control characters by which another program's words could drive the terminal."""
-    return mask(_CONTROL.sub("", text), (*secrets, *_secrets()))
+    """Masked, in the words of the door, and without the control characters by which others could drive the terminal."""
+    return mask(_COMMAND.sub(f"`{door()} ", _CONTROL.sub("", text)), (*secrets, *_secrets()))
+
+
+def door() -> str:
+    """What was typed to come here: a hint is to be typed the same way."""
+    return "hsm" if os.path.basename(sys.argv[0]) == "hsm" else "doit"  # noqa: PTH119 - no pathlib for a word
 
 
 _current: Reporter | None = None
@@ -190,7 +196,7 @@ class Reporter:
 
     def skip_ignore(self, task: Any) -> None:
         if self._ended(task, "ignored") and self.talks:
-            self.lines.write(f"{task.name} (ignored, until `doit forget {task.name}`)")
+            self.lines.write(self.masked(f"{task.name} (ignored, until `hsm forget {task.name}`)"))
 
     def add_failure(self, task: Any, fail: Fail) -> None:
         if fail.get_name() == "UnmetDependency":

@@ -52,7 +52,7 @@ def run(head: str, asked: Asked) -> int:
     if head not in SHIPPING:  # it only looks
         with TemporaryDirectory(prefix="hsm-") as work:
             return words[head](replace(asked, work=Path(work)))
-    with commands.holding(asked.here.root / STATE, f"doit {head}", report.say):
+    with commands.holding(asked.here.root / STATE, f"{report.door()} {head}", report.say):
         return words[head](asked)
 
 

@@ -24,7 +24,7 @@ PATIENCE = 300.0  # seconds that containers have to become well; their own healt
 LOOPING = 10.0  # seconds after which a container that ends and is started again and again is given up
 LOOK = 0.25  # seconds between two looks at the engine
 LAST_WORDS = 20  # lines
-LEFT = "what was started so far is left as it is: `doit up` goes on, `doit down` takes it away"
+LEFT = "what was started so far is left as it is: `hsm up` goes on, `hsm down` takes it away"
 _YOUNG = "Up Less than a second"  # as the engine says of a container that was started just now
 
 
@@ -257,7 +257,7 @@ def _wait(world: World, names: list[str], clock: Callable[[], float] = time.mono
             return everything
         late = sorted((missing | {container.service for container in waiting}) - oneshots)
         if late and clock() > begun + PATIENCE:
-            raise HsmError(f"not well after {PATIENCE:.0f} s: {', '.join(late)}", "look at `doit logs:SERVICE`")
+            raise HsmError(f"not well after {PATIENCE:.0f} s: {', '.join(late)}", "look at `hsm logs:SERVICE`")
         for container in waiting:
             world.progress(f"up:{container.service}", container.status)
         if interrupted.wait(LOOK):
@@ -280,7 +280,7 @@ def _refuse_ill(container: Container, oneshot: bool, *, patient: bool = False) -
         how = "is unhealthy" if not (ended or looping) else f"ended with exit {container.exit_code}"
         again = ", again and again" if looping else ""
         raise HsmError(f"{container.service}: its container {how}{again}; its last words:{_said(container)}",
-                       f"doit logs:{container.service}")
+                       f"`hsm logs:{container.service}` has them all")
 
 
 def _said(container: Container) -> str:

@@ -34,7 +34,7 @@ def status(gathered: Mapping[str, Any]) -> str:
     if gathered["groups"]:
         parts += ["", columns([("GROUP", "SELECTED", "OF", "ALIAS"), *(_group(row) for row in gathered["groups"])])]
     if gathered["strangers"]:
-        parts += ["", f"containers of no service: {', '.join(gathered['strangers'])} (doit up removes them)"]
+        parts += ["", f"containers of no service: {', '.join(gathered['strangers'])} (`hsm up` removes them)"]
     if stale or gathered["stale"]:
         parts += ["", _way_out(gathered)]
     if gathered["engine"]:
@@ -59,8 +59,8 @@ def _way_out(gathered: Mapping[str, Any]) -> str:
     steps = [one for row in (gathered, *gathered["services"]) for one in row["stale"]]
     heads = {one["name"].partition(":")[0] for one in steps}
     if not heads - {"up", "build"}:
-        return "the override is what hsm.yaml says; `doit up` makes the rest so (`doit plan up` tells why)"
-    return "the override is not what hsm.yaml says: `doit sync` makes it so (`doit plan` tells why)"
+        return "the override is what hsm.yaml says; `hsm up` makes the rest so (`hsm plan up` tells why)"
+    return "the override is not what hsm.yaml says: `hsm sync` makes it so (`hsm plan` tells why)"
 
 
 def plan(gathered: Mapping[str, Any]) -> str:

@@ -110,7 +110,7 @@ def resolve(words: Sequence[Word], tasks: Iterable[str], chosen: Chosen) -> list
 def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
     text = str(word)
     if word.head in ALONE:
-        raise mistake(f'"{text}" stands alone: it can not follow other words', f"ask it by itself: hsm {text}")
+        raise mistake(f'"{text}" stands alone: it can not follow other words', f"ask it by itself: `hsm {text}`")
     if not word.name and word.head in NEEDS_NAME:
         raise bare(word, [name.partition(":")[2] for name in known if name.startswith(f"{word.head}:")])
     if text in known:

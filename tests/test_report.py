@@ -98,6 +98,13 @@ def test_a_missing_file_is_named(said: Say) -> None:
     assert "a failed (first run, T)\n  nowhere does not exist\n" in said([step("a", [Path("nowhere").absolute()])])
 
 
+@pytest.mark.parametrize("door", ["hsm", "doit"])
+def test_a_hint_is_to_be_typed_as_the_line_was(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [f"/bin/{door}", "sync"])
+    said = report.clean("`hsm sync` and `hsm prod:api up`; but `hsm init`, `hsm compose ps`")
+    assert said == f"`{door} sync` and `{door} prod:api up`; but `hsm init`, `hsm compose ps`"
+
+
 def test_an_ignored_step_says_how_to_lift_that(said: Say, capsys: pytest.CaptureFixture[str]) -> None:
     do([step("a")], "ignore", "a")
     assert capsys.readouterr().out == "ignoring a\n"

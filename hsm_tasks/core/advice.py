@@ -36,7 +36,7 @@ _ADVICE: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         ),
         (
             r"no such image|manifest unknown|manifest for .* not found",
-            "the image is gone from the registry or the engine: `doit update` pins what is there now",
+            "the image is gone from the registry or the engine: `hsm update` pins what is there now",
         ),
         (
             r"executor failed running|did not complete successfully|failed to solve",

@@ -123,7 +123,7 @@ class _Work:
         """A service as it stands in the bundle."""
         form = self.forms.get(name)
         if form and form.mode == "dev":
-            self.objections.append(f"{name} runs from its sources: doit prod:{name}, or --prod for all")
+            self.objections.append(f"{name} runs from its sources: `hsm prod:{name}`, or --prod for all")
         else:
             self.objections += _unfit(name, keys, form)
         owner = _Owner(name, dev=form is not None and form.mode == "dev")

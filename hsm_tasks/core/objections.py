@@ -94,7 +94,7 @@ def _of_hard_references(form: Form, options: Mapping[str, Group], chosen: Chosen
                 yield Finding(
                     path=("groups", options[name].name, "selection"),
                     message=f'"{form.name}" can not run without "{name}" ({key}), which is not selected',
-                    hint=f"doit use:{name}",
+                    hint=f"`hsm use:{name}` selects it",
                 )
             elif target == form.name and key in NAMESPACES:
                 yield Finding(

@@ -87,7 +87,7 @@ def locked_commit(directory: Path, server: Server, ref: str, commit: str) -> str
         found = commit_of(directory, commit)
     if not found:
         message = f"{scrub(server.url)} has no more the commit {commit[:12]} that hsm.lock names for {ref}"
-        raise GitError(message, "doit update moves the lock to what is there now")
+        raise GitError(message, "`hsm update` moves the lock to what is there now")
     return found
 
 

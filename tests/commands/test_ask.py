@@ -5,11 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from hsm_tasks import completion, graph, shipping, usage
+from hsm_tasks.words import COMMANDS as ALL
 from tests.commands.bench import DOORS, Door, Servers
 from tests.commands.conftest import Make
 
@@ -57,7 +60,31 @@ def test_help_names_every_command_and_tells_of_each(make: Make) -> None:
     usage = here.run("help").out
     assert {command for command in COMMANDS if re.search(rf"^{command}\b", usage, re.MULTILINE)} == COMMANDS
     assert here.run("--help").out == usage
-    assert here.run("help", "use").out.startswith("use: ")
+    for typed in (["help", "use"], ["use:x", "--help"], ["use", "-h"]):
+        page = here.run(*typed).out
+        assert page.startswith("usage: hsm use:OPTION [OPTIONS]") and "hsm use:mysql up" in page
+
+
+@pytest.mark.parametrize("head", ALL)
+def test_what_the_page_of_a_word_shows_can_be_typed(head: str) -> None:
+    page = usage.page(head)
+    assert page.startswith(f"usage: hsm {head}")
+    heads = {*ALL, "hsm"}
+    lines = page.partition("examples:\n")[2].splitlines()
+    assert lines
+    for line in lines:
+        typed = shlex.split(line.split("  ")[1])
+        assert (typed[0] == "hsm" and typed[1].partition(":")[0] in heads) or "$(hsm completion" in typed[1]
+    shown = {word for word, _ in completion.candidates([head, "-"], completion.Names())}
+    assert {name.partition("=")[0].partition(" ")[0] for name in usage.options(head)} <= {
+        name.partition("=")[0] for name in shown
+    } or head in ("compose", "init", "schema", "explain", "completion")
+
+
+def test_the_options_of_a_page_are_those_that_the_word_takes() -> None:
+    for option in usage.OPTIONS["graph"]:
+        graph.asked([option.replace("FILE", "x.svg")])
+    assert tuple(usage.OPTIONS["update"]) == shipping.LOOKS
 
 
 def test_info_tells_what_a_step_depends_on(make: Make) -> None:

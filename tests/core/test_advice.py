@@ -18,7 +18,7 @@ from hsm_tasks.core.advice import hint
         ('Conflict. The container name "/db" is already in use by container "1"', "name /db"),
         ("toomanyrequests: You have reached your pull rate limit", "a mirror"),
         ("pull access denied for acme/api, repository does not exist or may require 'docker login'", "docker login"),
-        ("manifest for acme/api:9 not found: manifest unknown", "doit update"),
+        ("manifest for acme/api:9 not found: manifest unknown", "hsm update"),
         ('process "/bin/sh -c npm ci" did not complete successfully: exit code: 1', "the build itself failed"),
     ],
 )

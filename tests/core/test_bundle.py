@@ -52,7 +52,7 @@ def test_a_mounted_image_without_a_digest_is_refused() -> None:
 
 def test_a_service_in_dev_is_refused_once_and_not_for_what_dev_brings() -> None:
     made = packed({"build": {"context": "../../repos/api"}, "volumes": [bind("../../repos/api/src")]}, mode="dev")
-    assert made.objections == ("api runs from its sources: doit prod:api, or --prod for all",)
+    assert made.objections == ("api runs from its sources: `hsm prod:api`, or --prod for all",)
 
 
 def test_a_build_of_a_service_that_hsm_yaml_does_not_name_is_refused_with_a_way_out() -> None:
