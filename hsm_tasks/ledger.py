@@ -19,7 +19,7 @@ from typing import Any, ParamSpec
 
 from doit.exceptions import BaseFail, DependencyError, TaskFailed, UnmetDependency
 
-from hsm_tasks.core.errors import HsmError, known, mistake
+from hsm_tasks.core.errors import Along, HsmError, known, mistake
 from hsm_tasks.fingerprint import fingerprint_of
 from hsm_tasks.records import Records, is_own
 from hsm_tasks.seen import shown
@@ -42,7 +42,7 @@ def guarded(action: Callable[P, object]) -> Callable[P, object]:
             cause = known(error)
             if not isinstance(cause, HsmError):
                 raise
-            return TaskFailed(str(cause))  # type: ignore[no-untyped-call]
+            return TaskFailed(str(cause), report=not isinstance(cause, Along))  # type: ignore[no-untyped-call]
 
     return safe
 

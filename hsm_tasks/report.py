@@ -26,8 +26,9 @@ from hsm_tasks.shortcut import all_fresh, duration
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 _COMMAND = re.compile(r"`hsm (?!init\b|compose\b)")  # of our own sentences; these two are only at that door
-_SHOWN = 60  # lines of a program's words that are shown of a failure; the log has them all
+_SHOWN = 24  # lines of a program's words that are shown of a failure; the log has them all
 _KEPT = 4000  # lines of progress that a log begins with
+_LOGGED = 'time="'  # so compose begins its warnings; they are no progress, and its own log has them
 _BOLD, _DIM, _RED = "1", "2", "31"
 
 
@@ -147,6 +148,7 @@ class Reporter:
         self._begun: dict[str, float] = {}
         self._heard: dict[str, collections.deque[str]] = {}
         self._start = time.monotonic()
+        self._along: list[str] = []
         _current = self
 
     def masked(self, text: str) -> str:
@@ -158,7 +160,7 @@ class Reporter:
         if begun is not None:
             kept = self._heard.setdefault(step, collections.deque(maxlen=_KEPT))
             kept.append(f"{time.monotonic() - begun:8.2f} s  {text}")
-        if self.talks:
+        if self.talks and not text.startswith(_LOGGED):
             self.lines.progress(step, text)
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: Sequence[str]) -> None:
@@ -203,6 +205,8 @@ class Reporter:
             self._ended(task, "skipped")
             return
         is_step = self._ended(task, "failed")
+        if not fail.report:
+            self._along.append(task.name)
         if fail.report:
             lines = [self._failure(task, fail) if is_step else self._said(fail)]
             lines += [f"  stops: {stopped}" for stopped in [self._stopped_by(task)] if stopped]
@@ -286,6 +290,8 @@ class Reporter:
     def complete_run(self) -> None:
         global _current  # noqa: PLW0603, RUF100 - as above
         self.lines.close()
+        if self._along:
+            self.lines.write(f"failed with it: {', '.join(sorted(self._along))}")
         if self.talks and any(self._counts.values()):
             self.lines.write(self._summary())
         _current = None

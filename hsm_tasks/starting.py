@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +13,7 @@ import msgspec
 
 from hsm_tasks.builds import images
 from hsm_tasks.commands import active, interrupted
-from hsm_tasks.core.errors import CommandFailed, HsmError
+from hsm_tasks.core.errors import Along, CommandFailed, HsmError
 from hsm_tasks.core.model import Frozen
 from hsm_tasks.core.plan import Up, reachable
 from hsm_tasks.effects import compose, docker, files
@@ -25,6 +26,7 @@ LOOPING = 10.0  # seconds after which a container that ends and is started again
 LOOK = 0.25  # seconds between two looks at the engine
 LAST_WORDS = 20  # lines
 LEFT = "what was started so far is left as it is: `hsm up` goes on, `hsm down` takes it away"
+_OF_ONE = re.compile(r"\s*(?P<kind>Container )?(?P<name>\S+)\s+(?P<what>[A-Z][a-z]+)$")  # "Container x-db-1  Started"
 _YOUNG = "Up Less than a second"  # as the engine says of a container that was started just now
 
 
@@ -64,14 +66,14 @@ class Start:
                     self._failure = error
                     raise
             elif self._failure:
-                raise HsmError(f"{step.name} was started with the others, which failed")
+                raise Along(f"{step.name} was started with the others, which failed")
 
     def _start(self, name: str) -> None:
         opened, started = self.world.opened, self._started(name)
         # those that others need are named too, because compose starts nobody whose profile nobody asked for
         usual = "up" in self.words and started <= set(active(opened.scene.chosen))
         before, there = key(opened), dict(wanted(self.world))
-        tell = partial(self.world.progress, f"up:{name}")
+        tell = partial(_told, self.world, name)
         try:
             self._prepare(started, tell)
             compose.up(opened.project(), () if usual else sorted(started), tell)
@@ -100,6 +102,16 @@ class Start:
         gone = _deselected(self.world, there, names)
         if gone:
             compose.remove(project, sorted(gone), tell)
+
+
+def _told(world: World, starter: str, line: str) -> None:
+    """compose's words: whole beside the step that called it, and beside each other one what is said of its service."""
+    world.progress(f"up:{starter}", line)
+    if said := _OF_ONE.match(line):
+        name = said["name"].removeprefix(f"{world.opened.scene.project}-").rpartition("-")[0] or said["name"]
+        name = said["name"] if said["kind"] is None else name
+        if name != starter and name in world.opened.scene.chosen.forms:
+            world.progress(f"up:{name}", said["what"])
 
 
 # --- is it already right? ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -10,12 +11,13 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hsm_tasks import BUG, commands, report, shortcut
-from hsm_tasks.core.errors import CommandFailed, ConfigError, HsmError, Problem
+from hsm_tasks.core.errors import Along, CommandFailed, ConfigError, HsmError, Problem
 from hsm_tasks.engine import Words
 from hsm_tasks.report import Reporter
 from tests.support.steps import do, fail, out, step
@@ -81,6 +83,26 @@ def test_a_failure_has_its_words_and_what_it_stops(said: Say) -> None:
         failure.replace("first run", "failed last time")
         + "other (first run, T)\n1 of 4 steps ran, 1 failed, 2 skipped, T\n"
     )
+
+
+def test_who_fails_with_another_is_named_once_and_counts(said: Say) -> None:
+    def along() -> None:
+        raise Along("b was started with the others, which failed")
+
+    text = said([step("a", action=fail), step("b", action=along), step("c", action=along)], "--continue")
+    assert text.count("failed (first run") == 1 and "was started with" not in text
+    assert "\nfailed with it: b, c\n" in text and "3 failed" in text
+
+
+def test_a_warning_of_compose_is_no_progress() -> None:
+    reporter = Reporter(io.StringIO())
+    reporter.execute_task(SimpleNamespace(name="up:a", meta={"step": True}))
+    heard: list[str] = []
+    reporter.lines.progress = lambda step, text: heard.append(text)  # type: ignore[method-assign]
+    report.progress("up:a", 'time="2026-01-01T00:00:00Z" level=warning msg="obsolete"')
+    report.progress("up:a", " Container x-a-1  Started")
+    assert heard == ["Container x-a-1  Started"]
+    reporter.complete_run()
 
 
 def test_a_long_list_of_stopped_steps_is_cut(said: Say) -> None:
@@ -159,7 +181,7 @@ def test_the_log_of_a_failed_step_has_all_that_it_said(said: Say, logs: Path, mo
 
     text = said([step("build:api", action=build), step("b")], "-n", "8", "--continue")
     assert "  log: logs/build-api.log\n" in text
-    assert "  | … 140 lines more, see the log\n  | line 140\n" in text
+    assert "  | … 176 lines more, see the log\n  | line 176\n" in text
     assert "  | line 199\n" in text
     log = (logs / "build-api.log").read_text()
     assert log.startswith("build:api failed (first run)\n")

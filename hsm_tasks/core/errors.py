@@ -99,6 +99,10 @@ class GitError(HsmError):
     """git failed; the message has its own words, secrets masked."""
 
 
+class Along(HsmError):  # noqa: N818 - it is what happened
+    """What fails only because another step has: that one has told why, and once is enough."""
+
+
 class Kept(HsmError):  # noqa: N818 - nothing went wrong: work of the user is in the way
     """A checkout holds work, so it stays as it is."""
 
