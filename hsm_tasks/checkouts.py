@@ -29,7 +29,8 @@ def clone(step: Clone, world: World) -> None:
     try:
         commit = _cloned(step, directory, world) if not _holds(directory) else _moved(step, directory, world)
     except GitError as error:
-        raise GitError(f"{step.repository.url}: {error.message}", error.hint) from error
+        about = "" if step.repository.url in error.message else f"{step.repository.url}: "
+        raise GitError(f"{about}{error.message}", error.hint) from error
     return _record(step, commit, world)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hsm_tasks.core import tags
-from hsm_tasks.core.errors import HsmError, RegistryError
+from hsm_tasks.core.errors import HsmError, ImageNotFound, RegistryError
 from hsm_tasks.core.model import Pin
 from hsm_tasks.core.plan import Resolve
 from hsm_tasks.core.reference import ImageReference
@@ -24,7 +25,8 @@ def resolve(step: Resolve, world: World) -> None:
         pin = find(step, world)
     except RegistryError as error:
         if step.needed:
-            raise RegistryError(f"{step.image}: {error.message}", error.hint or _HINT) from error
+            about = "" if step.image in error.message else f"{step.image}: "
+            raise RegistryError(f"{about}{error.message}", error.hint or _way_out(step, error, world)) from error
         world.say(f"hsm.lock stays without {step.key}: {error.message}")
         pin = Pin(image=step.image)
     for path, text in written(step, pin).items():
@@ -39,7 +41,14 @@ def written(step: Resolve, pin: Pin) -> dict[str, str]:
     return {path: msgspec.json.encode(one).decode() + "\n" for path, one in left.items()}
 
 
-_HINT = "is this the right registry, and is it well?"
+def _way_out(step: Resolve, error: RegistryError, world: World) -> str:
+    """Where the registry is well and has no such image, what it has of that name is what helps."""
+    if not isinstance(error, ImageNotFound):
+        return "is this the right registry, and is it well?"
+    with contextlib.suppress(HsmError):
+        if there := world.registry.tags(_reference(step)):
+            return f"correct the tag; the last ten that there are: {', '.join(there[-10:])}"
+    return "correct the name of the image, in hsm.yaml or in the base, or push it first"
 
 
 def known_pin(step: Resolve) -> Pin | None:
@@ -123,7 +132,7 @@ def _engine_has(image: str, error: RegistryError) -> bool:
     try:
         return docker.is_local_only(image)
     except HsmError as silent:
-        raise RegistryError(f"{error.message} (an engine that may have it: {silent.message})", error.hint) from silent
+        raise type(error)(f"{error.message} (an engine that may have it: {silent.message})", error.hint) from silent
 
 
 def _only_here(step: Resolve, error: RegistryError, world: World) -> Pin:

@@ -47,7 +47,10 @@ _SAFE = {
     "maintenance.auto": "false",  # it would go on in the background, in a checkout that may be moved next
 }
 _NO_HOOKS = {"core.hooksPath": os.devnull}
-_PROGRESS = re.compile(r"(?:remote: )?([\w ]+): +(\d+)% \(\d+/\d+\)|(?:remote: )?[\w ]+: \d+(?:, done\.)?$")
+_PROGRESS = re.compile(  # "Receiving objects:  66% (2/3), 12.33 MiB | 1.50 MiB/s": one big object shows in the amount only
+    r"(?:remote: )?([\w ]+): +(\d+)% \(\d+/\d+\)(?:, ([\d.]+ \w+)(?: \| ([\d.]+ \w+/s))?)?"
+    r"|(?:remote: )?[\w ]+: \d+(?:, done\.)?$"
+)
 _USERINFO = re.compile(r"//[^/\s'\"]+@")
 _QUERY = re.compile(r"([?&][^=&\s]*(?:token|passw|secret|key|auth)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
 _SILENCE = logging.NullHandler()
@@ -189,7 +192,8 @@ class _Ear:
         if not found:
             self.words.append(line.rstrip())
         elif found[1]:
-            text = f"{found[1].strip().lower()} {found[2]}%"
+            amount = ", ".join(part for part in (found[3], found[4]) if part)
+            text = f"{found[1].strip().lower()} {found[2]}%{amount and f' ({amount})'}"
             if text != self._last:
                 self._last = text
                 self.progress(text)

@@ -69,7 +69,9 @@ def test_verbosity_0_tells_failures_only(make: Make) -> None:
     here = make()
     assert "render:api" not in here.run("-v0", "sync").err
     here.edit("hsm.yaml", "@REG@/web:1.0", "@REG@/web:7")
-    assert "resolve:web failed" in here.run("-v0", "sync", code=1).err
+    said = here.run("-v0", "sync", code=1).err
+    assert "resolve:web failed" in said
+    assert "correct the tag; the last ten that there are: 1.0\n" in said
 
 
 def test_continue_goes_on_with_what_does_not_need_the_failed(make: Make) -> None:
