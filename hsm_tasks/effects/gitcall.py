@@ -47,7 +47,8 @@ _SAFE = {
     "maintenance.auto": "false",  # it would go on in the background, in a checkout that may be moved next
 }
 _NO_HOOKS = {"core.hooksPath": os.devnull}
-_PROGRESS = re.compile(  # "Receiving objects:  66% (2/3), 12.33 MiB | 1.50 MiB/s": one big object shows in the amount only
+# "Receiving objects:  66% (2/3), 12.33 MiB | 1.50 MiB/s": of one big object only the amount grows
+_PROGRESS = re.compile(
     r"(?:remote: )?([\w ]+): +(\d+)% \(\d+/\d+\)(?:, ([\d.]+ \w+)(?: \| ([\d.]+ \w+/s))?)?"
     r"|(?:remote: )?[\w ]+: \d+(?:, done\.)?$"
 )

@@ -71,7 +71,7 @@ def test_verbosity_0_tells_failures_only(make: Make) -> None:
     here.edit("hsm.yaml", "@REG@/web:1.0", "@REG@/web:7")
     said = here.run("-v0", "sync", code=1).err
     assert "resolve:web failed" in said
-    assert "correct the tag; the last ten that there are: 1.0\n" in said
+    assert "correct the tag; the last ten that there are: 0.9, 1.0\n" in said
 
 
 def test_continue_goes_on_with_what_does_not_need_the_failed(make: Make) -> None:
