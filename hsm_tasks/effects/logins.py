@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from hsm_tasks.core.errors import RegistryError
 from hsm_tasks.core.reference import HUB
-from hsm_tasks.effects.web import Answer, Memo, Request, Web
+from hsm_tasks.effects.web import Answer, Memo, Request, Web, whole
 
 if TYPE_CHECKING:
     from docker.auth import AuthConfig
@@ -87,6 +87,7 @@ class Logins:
 
     def _authorization(self, place: Place, challenge: str) -> str | None:
         """The header that answers a challenge; None if there is no login to answer it with."""
+        whole("requests")
         from requests.utils import parse_dict_header
 
         if bearer := _BEARER.search(challenge):
@@ -118,6 +119,7 @@ class Logins:
         return self._memo.once(host, lambda: self._find(host))
 
     def _find(self, host: str) -> Login | None:
+        whole("docker")
         from docker.errors import DockerException
 
         try:
@@ -136,6 +138,7 @@ class Logins:
 
     def _without_missing_helper(self, config: AuthConfig, host: str) -> AuthConfig:
         """docker's config often names a helper that is not there (WSL, a copied home): its plain logins still count."""
+        whole("docker")
         from docker.auth import AuthConfig
 
         helper = config.get_credential_store(None if host == HUB else host)
@@ -149,6 +152,7 @@ class Logins:
 
 
 def _docker_config() -> AuthConfig:
+    whole("docker")
     from docker.auth import AuthConfig, load_config
 
     folder = os.environ.get("DOCKER_CONFIG")

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from hsm_tasks.core.errors import ImageNotFound, RegistryError
 from hsm_tasks.core.reference import DIGEST, HUB, TAG, ImageReference
 from hsm_tasks.effects.logins import Logins, Place
-from hsm_tasks.effects.web import Answer, Bounds, Memo, Request, Web
+from hsm_tasks.effects.web import Answer, Bounds, Memo, Request, Web, whole
 
 HUB_API = "https://registry-1.docker.io"
 # All four, or a registry answers 404, or with the digest of one platform instead of that of the whole index.
@@ -215,6 +215,7 @@ def _platform(manifests: object) -> str:
 
 
 def _next_page(header: str) -> str:
+    whole("requests")
     from requests.utils import parse_header_links
 
     return next((link["url"] for link in parse_header_links(header) if link.get("rel") == "next"), "")

@@ -9,6 +9,7 @@ at each question. Where a proxy is set, `requests` is asked how it is meant.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -34,6 +35,12 @@ T = TypeVar("T")
 REDIRECTS = 5
 MOVED = frozenset({301, 302, 303, 307, 308})
 _HEADERS = {"User-Agent": "hsm", "Accept-Encoding": "identity", "Accept": "*/*"}  # digests are of the bytes as they are
+
+
+def whole(package: str) -> None:
+    """Before a part of a package is imported in a step. Two threads that enter one by different parts wait for each
+    other; Python ends that by giving one of them a module that is half made. All enter by the same door."""
+    importlib.import_module(package)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,7 @@ class Web:
 
     def exchange(self, name: str, request: Request) -> Answer:
         """One question, redirects followed. `name` is who is asked, for messages."""
+        whole("urllib3")
         from urllib3.exceptions import HTTPError
 
         for _ in range(REDIRECTS + 1):
@@ -219,6 +227,7 @@ class Web:
         proxy = _proxy(url)
         if proxy is None:
             return self._memo.once(("direct", secure, checked), lambda: urllib3.PoolManager(**options))
+        whole("requests")
         from requests.adapters import HTTPAdapter
 
         through: PoolManager = HTTPAdapter().proxy_manager_for(proxy, **options)  # with its login; socks, too
@@ -226,6 +235,7 @@ class Web:
 
     def _probe(self, host: str) -> str:
         """A host that may be without TLS can have it all the same. No retries: what is wrong shows at the question."""
+        whole("urllib3")
         from urllib3.exceptions import HTTPError, NewConnectionError, TimeoutError
 
         try:
@@ -256,6 +266,7 @@ class Web:
         return replace(request, url=url) if same else replace(request, url=url).signed(None)
 
     def _unreachable(self, name: str, error: Exception) -> RegistryError:
+        whole("urllib3")
         from urllib3.exceptions import NewConnectionError, SSLError, TimeoutError
 
         reason = getattr(error, "reason", None) or error
@@ -279,6 +290,8 @@ def _tls(*, checked: bool) -> ssl.SSLContext:
     import ssl
 
     import certifi
+
+    whole("urllib3")
     from urllib3.util.ssl_ import create_urllib3_context
 
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if checked else ssl.CERT_NONE)
@@ -299,6 +312,7 @@ def _proxy(url: str) -> str | None:
 
     if _loopback(urlsplit(url).hostname or "") or not getproxies():
         return None
+    whole("requests")
     from requests.utils import get_environ_proxies, select_proxy
 
     return select_proxy(url, get_environ_proxies(url))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +22,7 @@ import pytest
 
 from hsm_tasks.core.errors import ImageNotFound, RegistryError
 from hsm_tasks.core.reference import ImageReference
+from hsm_tasks.effects import web
 from hsm_tasks.effects.registry import ImageConfig, Registry
 from hsm_tasks.effects.web import Bounds
 from tests.support.liar import Asked, Liar, Said
@@ -733,3 +737,36 @@ def test_a_mirror_may_be_without_tls_if_its_url_says_so(lie: Lie, warnings: list
     registry = Registry(mirrors=mirrors, warn=warnings.append, bounds=QUICK)
     assert registry.digest(ImageReference.parse("registry.example/acme/api"), "1") == SOME_DIGEST
     assert [asked.path for asked in liar.asked] == ["/prefix/v2/acme/api/manifests/1"]
+
+
+TWO_SIDES = """
+import sys, threading
+from hsm_tasks.effects import logins, registry
+sys.setswitchinterval(1e-6)
+failed = []
+def safe(action):
+    try:
+        action()
+    except (ImportError, AttributeError, KeyError) as error:
+        failed.append(repr(error))
+sides = (logins._docker_config, lambda: registry._next_page("<x>; rel=next"))
+threads = [threading.Thread(target=safe, args=(side,)) for side in sides]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+sys.exit("; ".join(failed) or 0)
+"""
+
+
+def test_two_steps_may_need_parts_of_the_same_package_for_the_first_time(tmp_path: Path) -> None:
+    environment = {**os.environ, "DOCKER_CONFIG": str(tmp_path)}
+    command = (sys.executable, "-c", TWO_SIDES)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["web", "logins", "registry", "docker", "enginecall", "enginestats"])
+def test_nobody_enters_a_package_by_a_part(name: str) -> None:
+    lines = (Path(web.__file__).parent / f"{name}.py").read_text(encoding="utf-8").splitlines()
+    for before, line in pairwise(lines):
+        if part := re.match(r" +from (requests|docker|urllib3)[.]", line):
+            assert "TYPE_CHECKING" in before or f'whole("{part[1]}")' in before, line
