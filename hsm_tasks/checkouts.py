@@ -29,8 +29,9 @@ def clone(step: Clone, world: World) -> None:
     try:
         commit = _cloned(step, directory, world) if not _holds(directory) else _moved(step, directory, world)
     except GitError as error:
-        about = "" if step.repository.url in error.message else f"{step.repository.url}: "
-        raise GitError(f"{about}{error.message}", error.hint) from error
+        if step.repository.url in error.message:
+            raise
+        raise GitError(f"{step.repository.url}: {error.message}", error.hint) from error
     return _record(step, commit, world)
 
 

@@ -25,8 +25,10 @@ def resolve(step: Resolve, world: World) -> None:
         pin = find(step, world)
     except RegistryError as error:
         if step.needed:
-            about = "" if step.image in error.message else f"{step.image}: "
-            raise RegistryError(f"{about}{error.message}", error.hint or _way_out(step, error, world)) from error
+            error.hint = error.hint or _way_out(step, error, world)
+            if step.image in error.message:
+                raise
+            raise RegistryError(f"{step.image}: {error.message}", error.hint) from error
         world.say(f"hsm.lock stays without {step.key}: {error.message}")
         pin = Pin(image=step.image)
     for path, text in written(step, pin).items():
