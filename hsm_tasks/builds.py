@@ -20,7 +20,7 @@ from hsm_tasks.core.steps import Build
 from hsm_tasks.effects import compose, composemodel, docker, files, sources
 from hsm_tasks.effects.sources import View
 from hsm_tasks.wanted import Recipe, recipe, wanted
-from hsm_tasks.world import World, left_pin
+from hsm_tasks.world import World, keep_in, left_pin
 
 CHANGED = "changed while it was built"
 Parts = dict[str, str | None]
@@ -29,7 +29,7 @@ Parts = dict[str, str | None]
 def parts(step: Build, world: World) -> Parts:
     """What an image is made of, by name. Where that can not be told, the step is stale, and compose says why."""
     try:
-        made = _recipe(step, world)
+        made = _in_place(step, world)
         found: Parts = {f"build.{name}": value for name, value in made.parts.items()}
         found |= {f"image of {name}": docker.image_id(_image_of(name, world)) for name in made.services}
         found |= _contents(step, made, world)
@@ -60,7 +60,7 @@ def reason(step: Build, world: World) -> str | None:
 
 def build(step: Build, world: World) -> None:
     """Builds the image, and remembers which one came of it."""
-    context = _recipe(step, world).context
+    context = _in_place(step, world).context
     if context is not None and not Path(context).is_dir():
         hint = "correct build.context in the dev section (it is relative to the checkout), or in the base"
         raise HsmError(f"build:{step.name}: the context {context} is not there", hint)
@@ -76,7 +76,7 @@ def build(step: Build, world: World) -> None:
 def folders(step: Build, world: World) -> tuple[Path, ...]:
     """Where the files lie that an image is made of; none where that can not be told."""
     try:
-        made = _recipe(step, world)
+        made = _in_place(step, world)
     except HsmError:
         return ()
     if made.context is None:
@@ -98,6 +98,15 @@ def _recipe(step: Build, world: World) -> Recipe:
         world.memo["recipes"] = _foreseen(world, {step.name: step, **world.memo.get("builds", {})})
     found: Recipe = world.memo["recipes"][step.name]
     return found
+
+
+def _in_place(step: Build, world: World) -> Recipe:
+    """The recipe, none of whose folders is led elsewhere by the sources themselves: that would not even be read."""
+    made = _recipe(step, world)
+    folders_of = (*((made.context,) if made.context else ()), *made.contexts.values())
+    dockerfile = (Path(made.context or "/") / made.dockerfile,) if made.dockerfile else ()
+    keep_in((*map(Path, folders_of), *dockerfile), world, f"build:{step.name}")
+    return made
 
 
 def _foreseen(world: World, steps: Mapping[str, Build]) -> Mapping[str, Recipe]:

@@ -64,7 +64,7 @@ def shown(question: Asked, opened: Opened, plan: Plan, foreseen: Mapping[str, An
         files.hide_folder(root / STATE)
     elif not path.parent.is_dir():
         raise HsmError(f"{path} can not be written: there is no such folder", "make it, or name another file")
-    files.write_if_changed(path, text)
+    files.write_out(path, text)
     return str(path)
 
 

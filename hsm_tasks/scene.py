@@ -150,6 +150,8 @@ class Wish:
 def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish: Wish | None = None) -> Opened:
     """Everything of a stack; ConfigError with every mistake, each at its place. Writes nothing but its cache."""
     wish = wish or Wish()
+    files.refuse_links(workspace.root / STATE)
+    files.refuse_links(workspace.root / STATE / name)
     texts = read_texts(workspace, name)
     stack, committed = stacks_of(texts)
     folder = workspace.root / workspace.stacks[name]

@@ -28,6 +28,7 @@ PREFIXES = ("COMPOSE_", "DOCKER_", "HSM_")
 """Variables that always count, besides those that a snapshot names; HSM_RUN_LOG says only where to write."""
 BUSY = ".hsm/lock.holder"
 """There while another run is at work (effects/guard.py), and after one was killed."""
+LONGEST = 64 << 20
 _ASIDE = frozenset({"HSM_RUN_LOG", OFF})
 _FIELDS = 4
 _GONE = (-1, -1, -1, -1)
@@ -124,6 +125,9 @@ def text(snapshot: Snapshot) -> str:
 def read(path: str) -> Snapshot | None:
     """None where there is none, or one of another version, or a broken one."""
     try:
+        found = os.lstat(path)
+        if found.st_mode & 0o170000 != 0o100000 or found.st_size > LONGEST:  # no pipe that waits, no endless device
+            return None
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             parts = file.read().split("\0\0")
     except OSError:

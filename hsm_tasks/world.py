@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,13 +87,42 @@ def hide_generated(opened: Opened) -> None:
 
 
 def require(mounts: tuple[str, ...], world: World, step: str) -> None:
-    """A mount never makes an empty folder that belongs to root: what it mounts must be there."""
-    gone = [path for path, place in places(mounts, world) if not place.exists()]
+    """A mount never makes an empty folder that belongs to root: what it mounts must be there, and in the checkout."""
+    found = tuple(places(mounts, world))
+    keep_in((place for _, place in found), world, step)
+    gone = [path for path, place in found if not place.exists()]
     if gone:
         raise HsmError(
             f"{step} mounts what is not there: {', '.join(gone)}",
             "create it, or correct the volumes of the dev section (paths are relative to the checkout)",
         )
+
+
+def keep_in(paths: Iterable[Path], world: World, step: str) -> None:
+    """HsmError where a link that came with the sources opens other files of this machine to a build or a container.
+
+    A link that git does not have is of the person, who may lead it where they like.
+    """
+    scene = world.opened.scene
+    own = [service.repository for service in scene.stack.services.values() if service.repository]
+    tops = {os.path.normpath(world.path(scene.paths.checkout(repository))) for repository in own}
+    for path in map(os.path.normpath, paths):
+        for top in (top for top in tops if path.startswith(f"{top}/")):
+            link = _way_out(Path(top), path.removeprefix(f"{top}/").split("/"))
+            if link and git.tracked(link.parent, [link.name]):
+                shown, target = os.path.relpath(link, world.opened.workspace.root), os.path.realpath(link)
+                message = f"{step}: {shown} came with the sources, and it is a link out of them, to {target}"
+                raise HsmError(message, "if that is meant, name the target itself in hsm.yaml")
+
+
+def _way_out(top: Path, parts: Sequence[str]) -> Path | None:
+    """The first of the folders and files on the way that is a link out of `top`."""
+    real, place = os.path.realpath(top), top
+    for part in parts:
+        place = place / part
+        if place.is_symlink() and not f"{os.path.realpath(place)}/".startswith(f"{real}/"):
+            return place
+    return None
 
 
 def places(mounts: tuple[str, ...], world: World) -> Iterator[tuple[str, Path]]:

@@ -42,7 +42,8 @@ class Findings:
 
     def _formed(self, tree: Any, source: Source, model: type[Raw]) -> dict[str, Any]:
         try:
-            msgspec.convert(tree, model, strict=False)
+            # the word "null" in quotes is text, which msgspec takes for nothing where no text may stand
+            msgspec.convert(_as_text(tree) if "null" in source.text.lower() else tree, model, strict=False)
         except msgspec.ValidationError as error:
             mistakes = diagnose(tree, model)
             for found in mistakes:
@@ -74,3 +75,12 @@ class Findings:
         """Raises ConfigError if anything was found."""
         if self.problems:
             raise ConfigError(*self.problems)
+
+
+def _as_text(tree: Any) -> Any:
+    """A copy in which no text is a word that msgspec reads as None."""
+    if isinstance(tree, dict):
+        return {key: _as_text(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_as_text(value) for value in tree]
+    return f"{tree}!" if isinstance(tree, str) and tree.lower() == "null" else tree

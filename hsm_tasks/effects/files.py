@@ -80,6 +80,39 @@ def put(path: Path, data: bytes) -> None:
     _replace(path, data)
 
 
+def write_out(path: Path, text: str) -> None:
+    """Writes what a person asked for where they said: through a link, and into a device or a pipe, as programs do."""
+    try:
+        place = path.resolve() if path.is_symlink() else path
+        if not _special(place):
+            write_if_changed(place, text)
+            return
+        handle = os.open(place, os.O_WRONLY | os.O_CLOEXEC)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise HsmError(f"{path} can not be written: {error.strerror}", "name another file") from error
+
+
+def _special(path: Path) -> bool:
+    """Whether a device, a pipe or a socket is there: to move a file over one would break it for everybody."""
+    try:
+        kind = path.lstat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind))
+
+
+def refuse_links(folder: Path) -> None:
+    """HsmError where a folder of ours is a link, or has one in it: hsm would write, and tidy up, wherever it leads."""
+    found = [folder] if folder.is_symlink() else []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        found += [Path(entry.path) for entry in entries if entry.is_symlink()]
+    if found:
+        message = f"{min(found)} is a link, and hsm keeps its own files where it is"
+        raise HsmError(message, "remove the link (hsm makes anew what it needs), then run it again")
+
+
 def _replace(path: Path, data: bytes) -> None:
     mode = permissions(path)
     handle, new = beside(path, 0o666 if mode is None else 0o600)
@@ -98,21 +131,22 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def permissions(path: Path) -> int | None:
-    """The permissions of a file that is there. OSError where a device is: /dev/null is not to become a file."""
+    """The permissions of a file that is there."""
     try:
-        kind, mode = path.lstat().st_mode, path.stat().st_mode
+        mode = path.stat().st_mode
     except OSError:
         return None
-    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
-        raise OSError(errno.EINVAL, "it is a device", str(path))
     return mode & 0o777 if stat.S_ISREG(mode) else None
 
 
 def beside(path: Path, mode: int = 0o600) -> tuple[int, Path]:
     """An open file beside a path, to be moved there when it is whole. What killed runs left of the same is removed.
 
-    `mode` is what its permissions are, less what the umask takes away.
+    `mode` is what its permissions are, less what the umask takes away. OSError where a device, a pipe or a socket is
+    there, which nothing may be moved over.
     """
+    if _special(path):
+        raise OSError(errno.EINVAL, "a device, a pipe or a socket is there", str(path))
     with contextlib.suppress(OSError):
         for left in _found_in(path.parent).pop(path.name, ()):
             left.unlink()
@@ -157,6 +191,7 @@ def lives(pid: str) -> bool:
 
 def hide_folder(folder: Path) -> None:
     """Makes a folder of ours, which says of itself that git is not to see it."""
+    refuse_links(folder)
     if not (folder / ".gitignore").exists():
         write_if_changed(folder / ".gitignore", "*\n")
 

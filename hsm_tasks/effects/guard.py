@@ -10,6 +10,8 @@ from pathlib import Path
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.effects import files
 
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+
 
 @contextlib.contextmanager
 def held(folder: Path, command: str, say: Callable[[str], None]) -> Iterator[bool]:
@@ -19,6 +21,7 @@ def held(folder: Path, command: str, say: Callable[[str], None]) -> Iterator[boo
     """
     import filelock
 
+    files.refuse_links(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock, holder = filelock.FileLock(str(folder / "lock")), folder / "lock.holder"
     waited = False
@@ -40,7 +43,7 @@ def held(folder: Path, command: str, say: Callable[[str], None]) -> Iterator[boo
 def _say_who(path: Path, text: str) -> None:
     """It only helps who waits: nothing that is in its way stops a run."""
     with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, _WRITING, 0o666)
         try:
             os.write(handle, text.encode("utf-8", "surrogateescape"))
         finally:

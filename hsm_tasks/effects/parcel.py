@@ -138,8 +138,9 @@ def _take_away(top: Path, place: Path) -> None:
 
 def tar(path: Path, entries: Sequence[Entry], name: str) -> str:
     """Writes the entries below the folder `name` to a tar, without times and owners; returns its SHA-256."""
-    handle, new = files.beside(path)
+    new = None
     try:
+        handle, new = files.beside(path)
         with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as out:
             for one in sorted(entries, key=lambda entry: entry.path):
                 _add(out, one, f"{name}/{one.path}")
@@ -149,7 +150,8 @@ def tar(path: Path, entries: Sequence[Entry], name: str) -> str:
     except OSError as error:
         raise HsmError(f"{path} can not be written: {error.strerror}") from error
     finally:
-        new.unlink(missing_ok=True)
+        if new:
+            new.unlink(missing_ok=True)
 
 
 def _add(out: tarfile.TarFile, one: Entry, name: str) -> None:

@@ -64,7 +64,7 @@ def ignore_file(context: Path, dockerfile: Path | None) -> Path | None:
 def content(path: Path) -> str | None:
     """A digest of one file's content; None where it can not be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+        return hashlib.sha256(files.content(path)).hexdigest()[:32]
     except OSError:
         return None
 
@@ -89,7 +89,7 @@ def _rules(ignore: Path | None) -> Rules:
     if ignore is None:
         return Rules()
     try:
-        return compile_rules(ignore.read_text(encoding="utf-8", errors="surrogateescape"))
+        return compile_rules(files.content(ignore).decode("utf-8", errors="surrogateescape"))
     except OSError as error:
         raise HsmError(f"{ignore} can not be read: {error.strerror}") from error
 

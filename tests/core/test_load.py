@@ -679,3 +679,11 @@ def test_any_tree_is_a_stack_or_mistakes_with_places(tree: Any, mine: Any) -> No
         stack(json.dumps(tree), None if mine is None else json.dumps(mine), common=json.dumps(mine))
     except ConfigError as error:
         assert all(found.line >= 1 and found.column >= 1 and found.file for found in error.problems)
+
+
+@pytest.mark.parametrize("text", ["services: 'null'", "services: {api: 'Null'}", "groups: {db: {options: 'NULL'}}"])
+def test_the_word_null_in_quotes_is_text(text: str) -> None:
+    """msgspec reads it as nothing."""
+    for files_of in ((Source("hsm.yaml", text, "."), None), (Source("hsm.yaml", "", "."), Source("mine", text, "."))):
+        with pytest.raises(ConfigError):
+            load([files_of[0]], files_of[1])
