@@ -8,6 +8,7 @@ read; some go through a whole sync, with git and a registry at hand.
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,10 @@ from tests.model.hsm import call
 from tests.support import stage as values
 
 LONG = bool(os.environ.get("HSM_LONG"))
-INPUTS = 50_000 if LONG else 1000
+INPUTS = 300
+"""What hypothesis makes for each kind of file: slowly, but it finds the smallest one that fails."""
+MANY = 125_000 if LONG else 2000
+"""What is thrown together quickly, of the same pieces."""
 WHOLE = 400 if LONG else 12
 
 WORDS = (
@@ -46,6 +50,8 @@ KEYS = (
     "strategy", "alias", "options", "selection", "profiles", "consumers", "include", "compose", "defaults", "api", "db",
     "oneshot", "submodules", "network_mode", "depends_on", "links", "secrets", "extends", "file", "action", "target",
 )  # fmt: skip
+SETTING = "[tool.hsm]\n{} = '''{}'''\n"
+NAMES = ("stack", "stacks_dir", "repos_dir", "jobs", "mirrors", "targets", "other")
 scalars = st.sampled_from(WORDS) | st.text(max_size=8)
 trees = st.recursive(
     scalars | st.none() | st.booleans() | st.integers() | st.floats(),
@@ -100,6 +106,42 @@ def nearly_right(draw: st.DrawFn) -> Any:
     return tree
 
 
+class Thrower:
+    """Attacks at random, ten times as quick as hypothesis draws them; the same seed gives the same ones."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+
+    def value(self, depth: int = 3) -> Any:
+        kind = self.chance.random()
+        if depth and kind < 0.2:
+            return [self.value(depth - 1) for _ in range(self.chance.randrange(4))]
+        if depth and kind < 0.45:
+            return {self.key(): self.value(depth - 1) for _ in range(self.chance.randrange(5))}
+        return self.chance.choice((None, True, -1, 1.5, "", *WORDS))
+
+    def key(self) -> str:
+        return self.chance.choice(KEYS if self.chance.random() < 0.8 else WORDS)
+
+    def text(self) -> str:
+        tree: Any = RIGHT
+        for _ in range(self.chance.randrange(1, 4)):
+            path = self.chance.choice(tuple(places(tree)))
+            value = self.value()
+            if self.chance.random() < 0.5 and isinstance(found := at(tree, path), dict):
+                value = {**found, self.key(): value}
+            tree = put(tree, path, value)
+        dumped: str = yaml.dump(tree, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), allow_unicode=True)
+        return self.torn(dumped) if self.chance.random() < 0.2 else dumped
+
+    def torn(self, text: str) -> str:
+        """The text with some letters in it that are others."""
+        letters = list(text)
+        for _ in range(self.chance.randrange(1, 6)):
+            letters[self.chance.randrange(len(letters))] = self.chance.choice("[]{}:,-&*!|>'\"#%@`?<=~ \n\tab0\x00\x85")
+        return "".join(letters)
+
+
 def at(tree: Any, path: tuple[Any, ...]) -> Any:
     for key in path:
         tree = tree[key]
@@ -146,6 +188,10 @@ sys.addaudithook(_hear)
 @usual
 @given(texts, st.none() | texts)
 def test_hsm_yaml_of_an_attacker_is_a_stack_or_a_mistake(text: str, mine: str | None) -> None:
+    as_a_stack(text, mine)
+
+
+def as_a_stack(text: str, mine: str | None) -> None:
     with nothing_but_reading():
         try:
             stack = values.stack(text, mine)
@@ -170,6 +216,10 @@ def judge(stack: Any) -> None:
 @usual
 @given(texts | st.builds(lambda tree: yaml.safe_dump({"version": 1, "images": tree, "repositories": tree}), trees))
 def test_a_lock_of_an_attacker_is_a_lock_or_a_mistake(text: str) -> None:
+    as_a_lock(text)
+
+
+def as_a_lock(text: str) -> None:
     with nothing_but_reading():
         try:
             read = lock.parse(text, "hsm.lock")
@@ -180,13 +230,13 @@ def test_a_lock_of_an_attacker_is_a_lock_or_a_mistake(text: str) -> None:
             assert set(entry) <= set("0123456789abcdef"), entry
 
 
-@settings(usual, max_examples=INPUTS // 2)
-@given(st.text(max_size=40) | st.builds(
-    lambda key, value: f"[tool.hsm]\n{key} = '''{value}'''\n",
-    st.sampled_from(["stack", "stacks_dir", "repos_dir", "jobs", "mirrors", "targets", "other"]),
-    scalars,
-))
+@usual
+@given(st.text(max_size=40) | st.builds(lambda key, value: SETTING.format(key, value), st.sampled_from(NAMES), scalars))
 def test_settings_of_an_attacker_are_settings_or_a_mistake(text: str) -> None:
+    as_settings(text)
+
+
+def as_settings(text: str) -> None:
     with nothing_but_reading():
         try:
             read = tool.parse(text, "pyproject.toml")
@@ -194,6 +244,23 @@ def test_settings_of_an_attacker_are_settings_or_a_mistake(text: str) -> None:
             return
     for folder in (read.stacks_dir, read.repos_dir) if read else ():
         assert not folder.startswith(("/", "..")) and "/../" not in f"{folder}/", folder
+
+
+def test_no_file_of_an_attacker_makes_a_traceback() -> None:
+    seed = random.randrange(1 << 30)
+    thrower = Thrower(seed)
+    for number in range(MANY):
+        text = thrower.text()
+        try:
+            if number % 5 < 3:
+                as_a_stack(text, thrower.text() if number % 2 else None)
+            elif number % 5 == 3:
+                as_a_lock(yaml.dump({"version": 1, "images": thrower.value(), "repositories": thrower.value()}))
+            else:
+                as_settings(SETTING.format(thrower.chance.choice(NAMES), thrower.value()))
+        except BaseException:
+            print(f"seed {seed}, number {number}:\n{text}")  # pytest shows it
+            raise
 
 
 @settings(usual, max_examples=WHOLE)
