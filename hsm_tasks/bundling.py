@@ -140,6 +140,8 @@ class _Luggage:
         source = self.root / one.source
         if one.kind == "secret" or "$" in one.source or self._ignored([source]):
             self.needs.append(Need(path=one.target, kind=one.kind, required=one.required))
+        elif source.exists() and not source.resolve().is_relative_to(self.root.resolve()):
+            self.objections.append(f"{one.source} is a link, or behind one, that leads out of the workspace")
         elif source.is_dir():
             yield from self._folder(one, source)
         elif source.is_file():

@@ -181,12 +181,12 @@ def _left_behind(before: Stack, opened: Opened) -> Iterator[str]:
 def _anonymous(name: str, before: Stack, opened: Opened) -> tuple[str, ...]:
     """The paths in a service's container that only anonymous volumes hold."""
     service = before.services.get(name)
+    dev = service is not None and service.mode == "dev"  # then a pin that is left from prod says nothing of what ran
     sections: list[Keys] = [opened.scene.base.services.get(name, {})]
     if service:
-        dev = service.mode == "dev"
         sections += [service.dev.keys, {"volumes": [*service.dev.volumes]}] if dev else [service.prod.keys]
     mounted = [volume for keys in sections if isinstance(listed := keys.get("volumes"), list) for volume in listed]
-    pin = left_pin(opened.state / "pins" / f"{name}.json")
+    pin = None if dev else left_pin(opened.state / "pins" / f"{name}.json")
     return anonymous(mounted, (pin.volumes or ()) if pin else ())
 
 

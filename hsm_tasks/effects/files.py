@@ -34,6 +34,16 @@ def content(path: Path | str) -> bytes:
         os.close(handle)
 
 
+def is_endless(path: Path) -> bool:
+    """Whether a device is there, or behind a link there, other than the one that is always empty."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    special = stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
+    return special and not os.path.samestat(found, os.stat(os.devnull))  # noqa: PTH116
+
+
 def read(path: Path | str) -> str:
     """The text of a file; HsmError where it can not be read as text."""
     try:

@@ -185,7 +185,7 @@ def _load(cache: Path | None) -> Known:
     if cache is None:
         return {}
     try:
-        return msgspec.json.decode(cache.read_bytes(), type=Known)
+        return msgspec.json.decode(files.content(cache), type=Known)
     except (OSError, msgspec.DecodeError):
         return {}
 

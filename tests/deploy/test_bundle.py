@@ -233,6 +233,15 @@ def test_a_link_that_leads_out_of_what_is_bound_is_refused(shop: Workspace) -> N
     assert "conf/out is a link that leads out" in shop.run("bundle", code=1).err
 
 
+def test_what_is_bound_may_be_no_link_to_files_outside(shop: Workspace) -> None:
+    """A committed link to a key would take it along."""
+    outside = shop.root.parent / f"{shop.root.name}-secret"
+    outside.write_text("private\n")
+    (shop.stack / "page.html").unlink()
+    (shop.stack / "page.html").symlink_to(outside)
+    assert "page.html is a link, or behind one, that leads out" in shop.run("bundle", code=1).err
+
+
 # --- elsewhere -----------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ EACH = 30 if os.environ.get("HSM_LONG") else 3
 """How often each signal falls into each of them."""
 
 
-@pytest.mark.parametrize(("state", "words"), COMMANDS, ids=lambda value: " ".join(value) if value[1:] else "")
+@pytest.mark.parametrize(("state", "words"), COMMANDS, ids=[" ".join(words) for _, words in COMMANDS])
 def test_after_any_signal_the_next_run_finishes_the_work(stage: Stage, state: str, words: tuple[str, ...]) -> None:
     for number in SIGNALS:
         for _ in range(EACH):
