@@ -122,8 +122,8 @@ def _variables(folder: Path, env: Mapping[str, str] | None) -> dict[str, str]:
     around = surroundings(env)
     variables = dict[str, str]()
     for file in reversed(env_files(folder, env)):
-        if disk.is_endless(file):
-            raise HsmError(f"{file} is a device, and compose would read it for ever", "put a file there, or nothing")
+        if disk.never_ends(file):
+            raise HsmError(f"{file} is a pipe or a device: compose may wait for its end for ever", "put a file there")
         variables = {**_assignments(content(file) or b"", around), **variables}
     return {**variables, **{name: value for name, value in around.items() if value}}
 

@@ -34,14 +34,14 @@ def content(path: Path | str) -> bytes:
         os.close(handle)
 
 
-def is_endless(path: Path) -> bool:
-    """Whether a device is there, or behind a link there, other than the one that is always empty."""
+def never_ends(path: Path) -> bool:
+    """Whether who reads it may wait for ever: a pipe, a socket, a device other than the one that is always empty."""
     try:
         found = path.stat()
     except OSError:
         return False
-    special = stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
-    return special and not os.path.samestat(found, os.stat(os.devnull))  # noqa: PTH116
+    ends = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    return not ends and not os.path.samestat(found, os.stat(os.devnull))  # noqa: PTH116
 
 
 def read(path: Path | str) -> str:
