@@ -28,7 +28,7 @@ def test_a_new_file_has_what_the_umask_leaves_and_an_old_one_keeps_what_it_has(t
 
 def test_a_device_is_not_replaced() -> None:
     """It would be, for whoever may write in /dev."""
-    with pytest.raises(OSError, match="it is a device"):
+    with pytest.raises(OSError, match="a device, a pipe or a socket is there"):
         files.permissions(Path("/dev/null"))
 
 
