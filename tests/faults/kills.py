@@ -212,9 +212,13 @@ def _fork(
         os.close(writer)
         return pid, reader
     code = 2
-    with contextlib.suppress(BaseException), open(writer, "w", buffering=1) as said:
-        code = _as_a_program(root, environ, words, first, said)
-    os._exit(code)
+    try:
+        with open(writer, "w", buffering=1) as said:
+            code = _as_a_program(root, environ, words, first, said)
+    except KeyboardInterrupt:  # before the program had begun, or after its end
+        code = 130
+    finally:
+        os._exit(code)
 
 
 def _as_a_program(
