@@ -83,7 +83,8 @@ def _around(opened: Opened) -> Iterator[str]:
     """What hsm keeps besides the files of steps; and hsm itself, what it is made of, and compose."""
     state = f"{STATE}/{opened.name}"
     yield from (f"{STATE}/.gitignore", f"{state}/base.json", f"{state}/references.json")
-    yield from (f"{state}/fragments", f"{state}/pins")  # a file that no step is about would be removed from there
+    # a file that no step is about would be removed from there
+    yield from (f"{state}/{name}" for name in ("fragments", "pins", "healthchecks"))
     yield from (f"{state}/state.db{end}" for end in ("", "-wal", "-journal"))
     yield from map(str, compose.identity_files())
     yield "dodo.py"

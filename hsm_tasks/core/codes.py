@@ -189,7 +189,12 @@ CODES: Final[dict[str, Kind]] = {
         "the checkout .* (is also|holds another)",
         "is also the project of stack",
     ),
-    "H210": _kind("a mount of what is not there", "mounts what is not there", "the context .* is not there"),
+    "H210": _kind(
+        "a mount of what is not there",
+        "mounts what is not there",
+        "the context .* is not there",
+        "it is a link out of them",
+    ),
     # groups
     "H301": _kind(
         "a group that is not complete",
@@ -302,6 +307,8 @@ CODES: Final[dict[str, Kind]] = {
         "cannot keep the state",
         "does not exist$",
         "is neither a file nor a folder",
+        "is a link, and hsm keeps",
+        "is a pipe or a device",
     ),
     "H702": _kind("a frozen hsm.lock would change", "hsm.lock would change", "frozen sync refuses"),
     # elsewhere

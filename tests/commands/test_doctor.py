@@ -66,7 +66,7 @@ def test_it_answers_where_the_settings_are_wrong_or_there_is_no_stack(make: Make
     (here.root / "pyproject.toml").write_text("[tool.hsm]\njob = 1\n")
     assert "unknown key" in checks(here)["settings"][0]["message"]
     (here.root / "pyproject.toml").write_text('[tool.hsm]\nstacks_dir = "none"\n')
-    assert checks(here)["stacks"][0]["hint"] == "hsm init makes one of compose files"
+    assert checks(here)["stacks"][0]["hint"] == "`hsm init` makes one of compose files"
 
 
 def test_a_server_that_is_gone_stops_only_what_is_not_pinned_or_cloned_yet(make: Make) -> None:

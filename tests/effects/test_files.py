@@ -29,7 +29,7 @@ def test_a_new_file_has_what_the_umask_leaves_and_an_old_one_keeps_what_it_has(t
 def test_a_device_is_not_replaced() -> None:
     """It would be, for whoever may write in /dev."""
     with pytest.raises(OSError, match="a device, a pipe or a socket is there"):
-        files.permissions(Path("/dev/null"))
+        files.beside(Path("/dev/null"))
 
 
 def test_a_link_to_a_device_gives_way_and_the_device_does_not(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_locked_commit_that_no_branch_has_any_more_is_fetched_by_itself(url: s
 def test_a_locked_commit_that_is_gone_is_an_error_about_the_lock(url: str, there: Path, commit: str) -> None:
     with pytest.raises(GitError, match=f"no more the commit {commit[:12]} that hsm.lock names for main") as error:
         git.clone(url, there, ref="main", commit=commit)
-    assert "doit update" in error.value.hint
+    assert "`hsm update` moves" in error.value.hint
     assert not there.exists()
     assert not left_over(there)
 

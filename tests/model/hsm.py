@@ -131,10 +131,14 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 def moments(count: int, act: Callable[[], object]) -> Iterator[list[bool]]:
     """Calls `act` at the nth moment of the block; the list is not empty if that came."""
     reached: list[bool] = []
+    ended = threading.Event()
 
     def acting() -> None:
         reached.append(True)
-        act()
+        try:
+            act()
+        finally:
+            ended.set()
 
     if not _heard:
         sys.addaudithook(_hear)
@@ -144,6 +148,8 @@ def moments(count: int, act: Callable[[], object]) -> Iterator[list[bool]]:
         yield reached
     finally:
         _waiting.clear()
+        if reached:  # in a thread that the run did not wait for
+            ended.wait(60)
 
 
 def _die() -> None:
