@@ -156,7 +156,8 @@ def test_everything_that_forbids_a_bundle_is_told_at_once_and_nothing_is_written
     })
     said = made.run("bundle", code=1).err
     for words in (
-        "web runs from its sources: doit prod:web, or --prod for all",
+        "web runs from its sources: `",
+        "prod:web`, or --prod for all",
         "web: /data is a path of this machine",
         "job: ~/x is a path of this machine",
         "job: ../../../up lies outside the workspace",
