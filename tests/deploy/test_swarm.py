@@ -46,7 +46,8 @@ def test_a_stack_is_deployed_updated_broken_and_rolled_back(shop: Workspace, ser
     shop.edit("docker-compose.yml", "init: true\n", "init: true\n    command: [sh, -c, 'echo broken; exit 7']\n")
     with asked(url) as answers:
         broken = shop.run("deploy", "target=swarm", code=1)
-    assert "its update was rollback completed" in broken.err
+    # by the swarm itself, or, where that has not begun when the patience of the target ends, by us
+    assert "its update was rollback completed" in broken.err or "not well after" in broken.err
     assert "| broken" in broken.err
     assert world.ask(url) == "web 1.1\n"
     print(f"requests that failed during a deploy that was rolled back: {answers['failed']} of {answers.total()}")
