@@ -154,10 +154,13 @@ def interrupt() -> None:
 
 def keep_switch(opened: Opened, say: Callable[[str], None]) -> None:
     """Writes hsm.local.yaml, if the words of the command line changed it; and warns of what a switch leaves behind."""
-    local = opened.texts.local
+    local, found = opened.texts.local, opened.texts.found
     path = opened.folder / LOCAL
-    if local is None or files.read_if_there(path) == local.text:
+    if local is None or local.text == found:
         return
+    if files.read_if_there(path) != found:
+        raise HsmError(f"{local.filename} was edited at this very moment: nothing is done, the edit is kept",
+                       "say the same again")
     before, _ = stacks_of(read_texts(opened.workspace, opened.name))
     for words in _left_behind(before, opened):
         say(words)

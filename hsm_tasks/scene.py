@@ -23,10 +23,14 @@ from hsm_tasks.workspace import CONFIG, LOCAL, LOCK, OVERRIDE, STATE, Workspace
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What a person wrote: hsm.yaml with its includes (in the order of merging), and hsm.local.yaml."""
+    """What a person wrote: hsm.yaml with its includes (in the order of merging), and hsm.local.yaml.
+
+    `local` is as the words of the line make it, `found` the text that was on the disk (None: no such file).
+    """
 
     sources: tuple[Source, ...]
     local: Source | None
+    found: str | None
 
     @property
     def all(self) -> tuple[Source, ...]:
@@ -73,7 +77,7 @@ def read_texts(workspace: Workspace, name: str) -> Texts:
     sources = tuple(_with_includes(workspace.root, folder, main, (), problems))
     local = posixpath.normpath(posixpath.join(folder, LOCAL))
     text = files.read_if_there(workspace.root / local)
-    texts = Texts(sources, Source(local, text, ".") if text is not None else None)
+    texts = Texts(sources, Source(local, text, ".") if text is not None else None, text)
     if problems:
         raise ConfigError(*problems, *load.malformed(texts.sources, texts.local))
     return texts

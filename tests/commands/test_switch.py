@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests.commands.bench import DOORS, Door, Servers
@@ -53,6 +57,30 @@ def test_comments_and_order_of_a_persons_file_stay(make: Make) -> None:
     here = make(files={"hsm.local.yaml": mine})
     here.run("dev:api")
     assert here.read("hsm.local.yaml") == mine.replace("mode: prod # for now", "mode: dev  # for now")
+
+
+EDITED_MEANWHILE = """
+import hsm_tasks.cli as cli
+read = cli.open_stack
+def read_and_edit(*given):
+    opened = read(*given)
+    (opened.folder / "hsm.local.yaml").write_text("services: {web: {mode: prod}}  # by hand\\n")
+    return opened
+cli.open_stack = read_and_edit
+cli.console()
+"""
+
+
+@pytest.mark.parametrize(("word", "code"), [("sync", 0), ("dev:api", 1), ("prod:web", 0)])
+def test_an_edit_while_a_run_has_just_begun_is_never_written_over(make: Make, word: str, code: int) -> None:
+    here = make(files={"hsm.local.yaml": "services: {web: {mode: prod}}\n"})
+    here.run("sync")
+    python = str(Path(here.environment()["PATH"].split(os.pathsep)[0], "python"))
+    command = (python, "-c", EDITED_MEANWHILE, word)
+    done = subprocess.run(command, cwd=here.root, env=here.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert here.read("hsm.local.yaml").endswith("# by hand\n")
+    assert ("was edited at this very moment" in done.stderr) == (code == 1)
 
 
 def test_an_alias_stands_for_the_chosen_option(make: Make) -> None:
