@@ -15,6 +15,7 @@ import msgspec
 
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.model import Keys, Pin
+from hsm_tasks.core.plan import Plan
 from hsm_tasks.core.render import closed
 from hsm_tasks.core.steps import Build
 from hsm_tasks.effects import compose, composemodel, docker, files, sources
@@ -95,9 +96,14 @@ def _recipe(step: Build, world: World) -> Recipe:
     if known is not None and known.recipe is not None:
         return known.recipe
     if "recipes" not in world.memo:  # the override may not be there yet, or not be what it will be
-        world.memo["recipes"] = _foreseen(world, {step.name: step, **world.memo.get("builds", {})})
+        world.memo["recipes"] = _foreseen(world, {one.name: one for one in (step, *_all(world))})
     found: Recipe = world.memo["recipes"][step.name]
     return found
+
+
+def _all(world: World) -> tuple[Build, ...]:
+    made: Plan | None = world.memo.get("plan")
+    return made.builds if made else ()
 
 
 def _in_place(step: Build, world: World) -> Recipe:

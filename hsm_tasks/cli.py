@@ -39,6 +39,7 @@ from hsm_tasks.world import World
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
     from hsm_tasks.engine import Session
+    from hsm_tasks.shortcut import Snapshot
 
 ASKING = ("list", "info", "tabcompletion")
 
@@ -281,16 +282,21 @@ def _do(opened: Opened, line: Line, world: World) -> int:
     commands.keep_switch(opened, report.say)  # only now: every word of the line means something
     if line.frozen:
         commands.refuse_new_entries(opened)
-    commands.forget_gone(opened)
     records = engine.Records(opened.state / "state.db")
-    known = certain.certain(stale.claims(made, world), records.backend.row) if line.may_skip else {}
+    held = _synced(line)
+    if held is None:
+        commands.forget_gone(opened)
+        known = certain.certain(stale.claims(made, world), records.backend.row) if line.may_skip else {}
+    else:
+        known = stale.settled(held.steps)
     graph, fresh = tasks.needed_tasks(made, world, selected, selected or ["sync"], known, meant.own)
     report.keep_logs(partial(commands.keep_log, opened.state / "logs"))
     by_hand = f"to do it by hand: {commands.compose_line(opened)}"
     session = _session(opened, line)
     session["own"] = own.needed(meant.own, selected)
     session["records"], session["certain"] = records, tuple(fresh)
-    session["on_fresh"] = partial(_keep_snapshot, opened, made, line, report.clean(by_hand))
+    if held is None:
+        session["on_fresh"] = partial(_keep_snapshot, opened, made, line, report.clean(by_hand))
     code = engine.run(["run", *line.options, *line.own_variables, *line.typed(selected)], graph, **session)
     if code == 0 and selected in ([], ["sync"]):
         report.say(by_hand)
@@ -329,11 +335,27 @@ def _is_gone(opened: Opened, step: str) -> bool:
     return bool(rest) and name not in opened.scene.chosen.forms
 
 
-def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, steps: list[str], files: list[str]) -> None:
-    """Only of a plain sync: `shortcut` answers nothing else."""
-    from hsm_tasks import stale
+def _synced(line: Line) -> Snapshot | None:
+    """For a line that only starts services: the snapshot, if the sync before them would find nothing to do."""
+    asked = _asked(line) if _only_starts(line) else None
+    return shortcut.holding(asked) if asked is not None else None
 
-    given = (f"{name}={value}" for name, value in line.variables.items())
-    asked = shortcut.asked_stack([*line.options, *map(str, line.words), *given])
+
+def _only_starts(line: Line) -> bool:
+    return bool(line.words) and all(word.head == "up" for word in line.words) and line.may_skip and line.dodo is None
+
+
+def _asked(line: Line) -> str | None:
+    """The stack of whose plain sync a snapshot speaks for this line; None where none does."""
+    words = () if _only_starts(line) else (*line.options, *map(str, line.words))
+    return shortcut.asked_stack([*words, *(f"{name}={value}" for name, value in line.variables.items())])
+
+
+def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, steps: list[str], files: list[str]) -> None:
+    """Of a plain sync, or of the one that stands before a start: `shortcut` knows of no other."""
+    from hsm_tasks import stale, tasks
+
+    asked = _asked(line)
     if asked is not None:
-        snapshot.keep(opened, made, asked, last_words, steps, [*files, *stale.files(made, frozenset(steps))])
+        synced = [name for name in steps if tasks.is_of_sync(name)]
+        snapshot.keep(opened, made, asked, last_words, synced, [*files, *stale.files(made, frozenset(synced))])

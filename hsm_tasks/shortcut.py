@@ -59,15 +59,22 @@ def taken(argv: Sequence[str]) -> bool:
     """Answers the command line, if it is a plain `sync` with nothing to do; else says and does nothing."""
     begun = time.monotonic()
     asked = asked_stack(argv)
-    if asked is None or os.environ.get(OFF) == "off":
+    if asked is None or os.path.exists(BUSY):  # noqa: PTH110 - no pathlib yet
         return False
-    found = read(place(asked)) if not os.path.exists(BUSY) else None  # noqa: PTH110 - no pathlib yet
-    if found is None or found.key != key(found.names, asked):
-        return False
-    if found.stats != stats(found.paths) or not all(map(os.path.exists, found.there)) or not _logged(found.steps):
+    found = holding(asked)
+    if found is None or not _logged(found.steps):
         return False
     sys.stderr.write(f"{all_fresh(len(found.steps), time.monotonic() - begun)}\n{found.last_words}\n")
     return True
+
+
+def holding(asked: str) -> Snapshot | None:
+    """The snapshot of a stack, if nothing that it depends on has changed: then a sync would find nothing to do."""
+    found = read(place(asked)) if os.environ.get(OFF) != "off" else None
+    if found is None or found.key != key(found.names, asked):
+        return None
+    same = found.stats == stats(found.paths) and all(map(os.path.exists, found.there))
+    return found if same else None
 
 
 def asked_stack(argv: Sequence[str]) -> str | None:

@@ -6,30 +6,31 @@ steps (`sync`) or call compose (`logs`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 from hsm_tasks import commands, outdated
 from hsm_tasks.actions import perform
 from hsm_tasks.certain import Claim
-from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Plan, Render, Resolve, Step, Up, label
 from hsm_tasks.order import Order
 from hsm_tasks.own import Own, needed
 from hsm_tasks.stale import SYNC, after, disposable, fingerprint, inputs, leaving, outputs
 from hsm_tasks.starting import Start
-from hsm_tasks.words import ASIDE, COMMANDS, NEEDS_NAME, SHIPPING
+from hsm_tasks.words import ASIDE, COMMANDS, NEEDS_NAME, SHIPPING, STEPS
 from hsm_tasks.world import World
 
 Task = dict[str, Any]
 Maker = tuple[str, Callable[[], Task]]
 """A name, and the task of it when it is asked for."""
+_LATER = ("build", "up")
+_SINGLE = ("lock", "merge", "check")
 
 
-def names(plan: Plan, world: World) -> Iterator[str]:
+def names(plan: Plan, world: World) -> Collection[str]:
     """All that a command line may name."""
-    yield from _makers(plan, world, Order((), Own(), ()))
+    return _Makers(plan, world, Order((), Own(), ()))
 
 
 def tasks(plan: Plan, world: World, words: Sequence[str] = (), own: Own | None = None) -> list[Task]:
@@ -38,7 +39,7 @@ def tasks(plan: Plan, world: World, words: Sequence[str] = (), own: Own | None =
     The user's `own` tasks are not among those that come back, but are told what they have to wait for.
     """
     order = _order(words, world, own or Own())
-    made = {name: make() for name, make in _makers(plan, world, order).items()}
+    made = {name: make() for name, make in _Makers(plan, world, order).items()}
     _in_order(made, order)
     return list(made.values())
 
@@ -52,7 +53,7 @@ def needed_tasks(
     """
     order = _order(words, world, own)
     fresh = {name: claim for name, claim in certain.items() if name not in only}
-    makers = _makers(plan, world, order) if [*only] != ["sync"] else _makers_of_sync(plan, world)
+    makers = _Makers(plan, world, order)
     mine = needed(own, only)
     wanted = [*only, *(name for task in mine for name in _names(task, plan))]
     made = _needed(plan, makers, [name for name in wanted if name not in own.tasks], fresh)
@@ -90,32 +91,69 @@ def _behind(asked: Sequence[tuple[Iterable[str], Iterable[str]]], fresh: Mapping
     return {name: claim for name, claim in fresh.items() if name in found}
 
 
-def _makers(plan: Plan, world: World, order: Order) -> dict[str, Callable[[], Task]]:
-    """name → the task, for when it is asked for."""
-    chosen = world.opened.scene.chosen
-    world.memo["builds"] = {step.name: step for step in plan.builds}
-    starts = [Start(world, stage) for stage in order.stages]
-    joint = _joint_builds(plan, order.ups, order.usual)
-    steps: dict[str, Callable[[], Task]] = {
-        label(step): partial(_step, step, world, starts[order.stage_of(label(step))], joint) for step in plan.steps
-    }
-    return steps | dict(_groups(plan, chosen)) | dict(_commands(world, chosen))
+class _Makers(Mapping[str, Callable[[], Task]]):
+    """name → the task, for when it is asked for. A run that asks for few of a thousand steps makes few."""
+
+    def __init__(self, plan: Plan, world: World, order: Order) -> None:
+        self._plan, self._world, self._order = plan, world, order
+        self._starts = [Start(world, stage) for stage in order.stages]
+        world.memo["plan"] = plan
+
+    def __getitem__(self, name: str) -> Callable[[], Task]:
+        head, _, rest = name.partition(":")
+        if rest and head in _LATER:
+            step = self._plan.build(rest) if head == "build" else self._plan.up(rest)
+            if step is None:
+                raise KeyError(name)
+            return self._maker(step)
+        if is_of_sync(name):
+            return self._of_sync[name]
+        return self._about[name] if rest else self._alone[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._of_sync
+        yield from (label(step) for step in self._plan.later)
+        yield from self._alone
+        yield from self._about
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def in_order(self, names: Collection[str]) -> Iterator[str]:
+        """Those of these names as they come; the steps of a sync are looked through only where one is among them."""
+        if any(map(is_of_sync, names)):
+            yield from (name for name in self._of_sync if name in names)
+        rest = (name for name in names if not is_of_sync(name))
+        yield from sorted(rest, key=lambda name: (name.partition(":")[0] not in _LATER or ":" not in name, name))
+
+    def _maker(self, step: Step) -> Callable[[], Task]:
+        started = self._starts[self._order.stage_of(label(step))]
+        return partial(_step, step, self._world, started, self._joint if isinstance(step, Up) else ())
+
+    @cached_property
+    def _joint(self) -> tuple[str, ...]:
+        """The builds of all `up` words of a line: they share one compose call, which must not come too early for any.
+        """
+        words = self._order.ups
+        named = {word.removeprefix("up:") for word in words if ":" in word}
+        ups = map(self._plan.up, {*named, *(self._order.usual if "up" in words else ())})
+        return tuple(sorted({f"build:{name}" for step in ups if step for name in step.builds}))
+
+    @cached_property
+    def _of_sync(self) -> dict[str, Callable[[], Task]]:
+        return {label(step): self._maker(step) for step in self._plan.of_sync}
+
+    @cached_property
+    def _alone(self) -> dict[str, Callable[[], Task]]:
+        return dict(_commands(self._plan, self._world))
+
+    @cached_property
+    def _about(self) -> dict[str, Callable[[], Task]]:
+        return dict(_commands_about(self._world))
 
 
-def _makers_of_sync(plan: Plan, world: World) -> dict[str, Callable[[], Task]]:
-    """As `_makers`, without all that only other words need."""
-    started = Start(world, frozenset())
-    steps: dict[str, Callable[[], Task]] = {
-        label(step): partial(_step, step, world, started, ()) for step in plan.of_sync
-    }
-    return steps | dict([_maker("sync", SYNC)])
-
-
-def _needed(
-    plan: Plan, makers: Mapping[str, Callable[[], Task]], only: Iterable[str], fresh: Mapping[str, Claim]
-) -> dict[str, Task]:
+def _needed(plan: Plan, makers: _Makers, only: Iterable[str], fresh: Mapping[str, Claim]) -> dict[str, Task]:
     """The tasks of these names and all that they need but what is fresh, in the order of `makers`."""
-    made_by = leaving(plan)
     found: dict[str, Task] = {}
     waiting = list(only)
     while waiting:
@@ -123,8 +161,10 @@ def _needed(
         if name not in found and name not in fresh:
             task = found[name] = makers[name]()
             waiting += task["task_dep"]
-            waiting += [made_by[path] for path in task.get("file_dep", ()) if path in made_by]
-    return {name: found[name] for name in makers if name in found}
+            if read := task.get("file_dep"):
+                made_by = leaving(plan)
+                waiting += [made_by[path] for path in read if path in made_by]
+    return {name: found[name] for name in makers.in_order(found)}
 
 
 def _in_order(made: Mapping[str, Task], order: Order) -> None:
@@ -134,11 +174,10 @@ def _in_order(made: Mapping[str, Task], order: Order) -> None:
         task_dep += [other for other in waits if other not in task_dep]
 
 
-def _joint_builds(plan: Plan, words: frozenset[str], usual: tuple[str, ...]) -> tuple[str, ...]:
-    """The builds of all `up` words of a line: they share one compose call, which must not come too early for any."""
-    started = usual if "up" in words else ()
-    ups = (step for step in plan.ups if step.name in started or label(step) in words)
-    return tuple(sorted({f"build:{name}" for step in ups for name in step.builds}))
+def is_of_sync(name: str) -> bool:
+    """Whether a step of that name would be one of a sync."""
+    head, _, rest = name.partition(":")
+    return head in STEPS and head not in _LATER and bool(rest) == (head not in _SINGLE)
 
 
 def _step(step: Step, world: World, started: Start, joint: tuple[str, ...]) -> Task:
@@ -194,21 +233,29 @@ def _command(name: str, doc: str, after: Iterable[str] = (), action: Callable[[]
     }
 
 
-def _groups(plan: Plan, chosen: Chosen) -> Iterator[Maker]:
-    active = commands.active(chosen)
-    builds = [label(step) for step in plan.builds]
+def _commands(plan: Plan, world: World) -> Iterator[Maker]:
+    """The words that stand alone."""
     yield _maker("sync", SYNC)
-    yield _maker("up", [f"up:{name}" for name in active])
-    yield _maker("build", [*SYNC, *builds])
-
-
-def _commands(world: World, chosen: Chosen) -> Iterator[Maker]:
-    running = sorted(name for name, form in chosen.forms.items() if form.mode != "off")
+    yield _maker("up", _started(world))
+    yield _maker("build", _built(plan))
     yield _maker("down", (), partial(commands.down, world))
     yield _maker("update", SYNC, partial(outdated.report_update, world))
     for head in (*NEEDS_NAME, "plan", "graph", "watch", "status", "stacks", "compose", "logs", *SHIPPING, *ASIDE):
         yield _maker(head)
-    for name in running:
+
+
+def _started(world: World) -> Iterator[str]:
+    yield from (f"up:{name}" for name in commands.active(world.opened.scene.chosen))
+
+
+def _built(plan: Plan) -> Iterator[str]:
+    yield from (*SYNC, *map(label, plan.builds))
+
+
+def _commands_about(world: World) -> Iterator[Maker]:
+    """The words that are said of a service."""
+    chosen = world.opened.scene.chosen
+    for name in sorted(name for name, form in chosen.forms.items() if form.mode != "off"):
         yield from _about(name, world)
     for name in sorted(chosen.forms):
         yield _hidden(f"update:{name}", SYNC, partial(outdated.report_update, world))

@@ -207,7 +207,7 @@ def _seen(opened: Opened, asked: Asked) -> Sight:
     values, deep = _values(named, root), set[Path]()
     rules = {name: given for name in _about_whom(opened, asked, made) if (given := _rules(name, opened, made))}
     ups = {name for step in made.ups if step.name in _about_whom(opened, asked, made) for name in step.builds}
-    world.memo["builds"] = {step.name: step for step in made.builds}
+    world.memo["plan"] = made
     for step in made.builds:
         if step.name in ups:
             brought = synced(_rules(step.name, opened, made), opened.scene)
@@ -231,8 +231,7 @@ def _about_whom(opened: Opened, asked: Asked, made: Plan) -> frozenset[str]:
 
 
 def _rules(name: str, opened: Opened, made: Plan) -> tuple[Keys, ...]:
-    draft = next((step.draft for step in made.renders if step.name == name), None)
-    return handed_over(name, opened.scene, draft)
+    return handed_over(name, opened.scene, made.draft(name))
 
 
 def _written(opened: Opened) -> Iterator[Path]:

@@ -7,7 +7,7 @@ others are tasks. A word about a service takes its name, an alias, or a pattern 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -98,16 +98,18 @@ def not_selected(word: Word, service: str) -> ConfigError:
     return mistake(f'"{word}": {service} is an option that is not selected', f"select it first: use:{service}")
 
 
-def resolve(words: Sequence[Word], tasks: Iterable[str], chosen: Chosen) -> list[str]:
-    """The names of the tasks that the words mean, in their order; ConfigError for a word that means none."""
-    known = tuple(tasks) if any(str(word) != "sync" for word in words) else ("sync",)
+def resolve(words: Sequence[Word], known: Collection[str], chosen: Chosen) -> list[str]:
+    """The names of the tasks that the words mean, in their order; ConfigError for a word that means none.
+
+    `known` may be slow to go through: that is done only where a word is a pattern, or is not in it.
+    """
     found: list[str] = []
     for word in words:
         found += _tasks(word, known, chosen)
     return list(dict.fromkeys(found))
 
 
-def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
+def _tasks(word: Word, known: Collection[str], chosen: Chosen) -> list[str]:
     text = str(word)
     if word.head in ALONE:
         raise mistake(f'"{text}" stands alone: it can not follow other words', f"ask it by itself: `hsm {text}`")
@@ -129,7 +131,7 @@ def _tasks(word: Word, known: tuple[str, ...], chosen: Chosen) -> list[str]:
     return matching
 
 
-def _unknown(word: Word, known: tuple[str, ...]) -> ConfigError:
+def _unknown(word: Word, known: Collection[str]) -> ConfigError:
     """Of a step or a command that there is not: who has the right head is told the names, who has not, the heads."""
     same = [name for name in known if name.startswith(f"{word.head}:")] if word.name else []
     if same or (word.name and word.head in known):

@@ -8,9 +8,7 @@ All paths are relative to the workspace, so a step is the same on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping
 
 from hsm_tasks.core.model import Frozen, Keys, Pin, Repository
 from hsm_tasks.core.render import Draft
@@ -152,44 +150,3 @@ def label(step: Step) -> str:
             return step.name
         case _:
             return f"{type(step).__name__.lower()}:{step.name}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The steps of a stack, in an order in which they could run one by one."""
-
-    clones: tuple[Clone, ...]
-    resolves: tuple[Resolve, ...]
-    lock: Lock
-    renders: tuple[Render, ...]
-    merge: Merge
-    check: Check
-    later: Callable[[], tuple[tuple[Build, ...], tuple[Up, ...]]] = field(compare=False, repr=False)
-    """What comes after a sync. It is made when it is asked for: most runs never do."""
-
-    @cached_property
-    def _later(self) -> tuple[tuple[Build, ...], tuple[Up, ...]]:
-        return self.later()
-
-    @property
-    def builds(self) -> tuple[Build, ...]:
-        """The images to build."""
-        return self._later[0]
-
-    @property
-    def ups(self) -> tuple[Up, ...]:
-        """The services to start."""
-        return self._later[1]
-
-    @property
-    def of_sync(self) -> tuple[Step, ...]:
-        """Those that a sync is made of."""
-        return (*self.clones, *self.resolves, self.lock, *self.renders, self.merge, self.check)
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All of them, flat."""
-        return (*self.of_sync, *self.builds, *self.ups)
-
-    def __str__(self) -> str:
-        return "\n".join(label(step) for step in self.steps)

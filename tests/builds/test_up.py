@@ -82,6 +82,38 @@ def test_nothing_to_do_is_no_call_of_compose_and_no_second_one_shot(running: Wor
     assert set(running.steps("up", "up:web").values()) == {"fresh"}
 
 
+SYNCED = {"lock", "merge", "check", "render:web", "resolve:web"}
+WEB = "  web: &web\n"
+
+
+def _say_more(here: Workspace) -> None:
+    here.edit("docker-compose.yml", WEB, f"{WEB}    labels: {{more: said}}\n")
+
+
+def _edit_the_override(here: Workspace) -> None:
+    here.write("docker-compose.hsm.yml", here.override + "# by hand\n")
+
+
+def _undo(here: Workspace) -> None:
+    here.edit("docker-compose.yml", f"{WEB}    labels: {{more: said}}\n", WEB)
+
+
+def test_a_start_stands_on_what_is_known_of_the_sync_before_it_as_long_as_that_holds(running: Workspace) -> None:
+    snapshot = running.root / ".hsm/snapshot"
+    for harm in (_say_more, _edit_the_override, _undo):
+        running.steps("up"), running.steps("up")
+        written = snapshot.stat().st_mtime_ns
+        found = running.steps("up:web")
+        assert found.keys() >= SYNCED, "what is known to be fresh is told, too"
+        assert set(found.values()) == {"fresh"}
+        running.run("sync")
+        assert snapshot.stat().st_mtime_ns == written, "a start has left what a sync needs"
+        harm(running)
+        assert running.steps("up:web")["check"] == "ran"
+    running.run("up")
+    assert_right(running)
+
+
 def _stop(here: Workspace, name: str) -> None:
     here.engine("stop", "-t", "0", name)
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsm_tasks.core.model import Base
-from hsm_tasks.core.plan import handed_over, plan, reachable, synced
+from hsm_tasks.core.plan import Plan, handed_over, plan, reachable, synced
 from hsm_tasks.core.scene import Paths
-from hsm_tasks.core.steps import Build, Plan, Render
+from hsm_tasks.core.steps import Build, Render
 from tests.support.stage import REPO, chosen, names, scene
 
 DEV = f"mode: dev, {REPO}"

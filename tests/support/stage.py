@@ -11,9 +11,9 @@ from hsm_tasks.core.choose import Chosen, Finding, choose
 from hsm_tasks.core.load import Source, load
 from hsm_tasks.core.lock import Lock
 from hsm_tasks.core.model import Base, Pin, Stack
+from hsm_tasks.core.plan import Plan
 from hsm_tasks.core.render import Site, fill, open_pins, render
 from hsm_tasks.core.scene import Paths, Scene
-from hsm_tasks.core.steps import Plan
 from hsm_tasks.core.yamltext import parse_dump
 
 SCHEMA = scalars.schema_from((Path(scalars.__file__).parent / "compose-spec.json").read_text("utf-8"))
