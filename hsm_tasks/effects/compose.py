@@ -37,6 +37,7 @@ from hsm_tasks.effects.process import Done
 __all__ = [
     "OLDEST",
     "Project",
+    "ask",
     "base_files",
     "base_images",
     "base_key",
@@ -70,6 +71,7 @@ OLDEST = (2, 29, 7)  # older ones read !override and `service: !reset null` othe
 PARALLEL = "16"  # containers that compose handles at a time; it has no bound of its own
 _BASE = "compose can not read the base of the stack"
 _TIMEOUT = 120.0  # seconds for a question that needs no engine: compose never takes long, but never is a long time
+_COLLECTING = {"GOGC": "400"}  # compose collects garbage for a third of its time; so it holds 170 MB at 1000 services
 _INSTALL = "install the compose plugin of docker: https://docs.docker.com/compose/install/"
 _AS_WRITTEN = ("config", "--no-interpolate", "--no-path-resolution", "--no-normalize", "--format", "json")
 _AS_MEANT = ("config", "--no-consistency", "--no-path-resolution", "--no-normalize", "--format", "json")
@@ -93,11 +95,24 @@ class Project:
         return ("docker", "compose", "-p", self.name, *_options(self.files, self.folder), *words)
 
 
+def ask(
+    *argv: str,
+    cwd: Path | None = None,
+    env: Env = None,
+    text_in: str | None = None,
+    explain: str = "",
+    ok: tuple[int, ...] = (0,),
+) -> Done:
+    """As `process.run`, for what compose answers without an engine, in less of its time and more memory."""
+    around = {**({} if "GOGC" in os.environ else _COLLECTING), **(env or {})}
+    return process.run(*argv, cwd=cwd, env=around, text_in=text_in, timeout=_TIMEOUT, explain=explain, ok=ok)
+
+
 @functools.cache
 def version() -> tuple[int, int, int]:
     """The version of compose, asked once a process. None, or one that is too old, is an error."""
     try:
-        said = process.run("docker", "compose", "version", "--short", timeout=_TIMEOUT).out.strip()
+        said = ask("docker", "compose", "version", "--short").out.strip()
     except CommandFailed as error:
         raise HsmError(f"docker compose does not answer: {error.said or error.message}", _INSTALL) from error
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said)
@@ -144,7 +159,7 @@ def read_base(files: Sequence[Path], folder: Path, env: Env = None) -> str:
         usual = pool.submit(_project_name, {}, files[0].parent, env)
         sources(files)  # it explains why a file can not be followed; compose says only that there is none
         argv = ("docker", "compose", *_options(files, folder), *_AS_WRITTEN)
-        read = pool.submit(process.run, *argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=_BASE)
+        read = pool.submit(ask, *argv, cwd=folder, env=env, explain=_BASE)
         compatible.result()
         base = json.loads(read.result().out)
         written = base.get("name")
@@ -205,7 +220,7 @@ def base_images(files: Sequence[Path], folder: Path, env: Env = None) -> dict[st
     """
     explain = "compose can not fill in the variables of the base"
     argv = ("docker", "compose", *_options(files, folder), "--profile", "*", *_AS_MEANT)
-    services = json.loads(process.run(*argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=explain).out)["services"]
+    services = json.loads(ask(*argv, cwd=folder, env=env, explain=explain).out)["services"]
     return {name: keys["image"].replace("$$", "$") for name, keys in services.items() if keys.get("image")}
 
 
@@ -214,7 +229,7 @@ def check(files: Sequence[Path], folder: Path, override: Path, env: Env = None) 
     version()
     argv = ("docker", "compose", *_options((*files, override), folder), "config", "-q")
     explain = "compose refuses the stack with what hsm made for it"
-    process.run(*argv, cwd=folder, env=env, timeout=_TIMEOUT, explain=explain)
+    ask(*argv, cwd=folder, env=env, explain=explain)
 
 
 def up(project: Project, services: Sequence[str], on_line: OnLine) -> Done:
@@ -229,7 +244,7 @@ def down(project: Project, on_line: OnLine) -> Done:
     on what is not there, and with it `down` refuses), by the labels that compose left on the containers.
     """
     version()
-    if process.run(*project.argv("--profile", "*", "config", "-q"), cwd=project.folder, ok=_ANY).code == 0:
+    if ask(*project.argv("--profile", "*", "config", "-q"), cwd=project.folder, ok=_ANY).code == 0:
         return _do(project, on_line, "--profile", "*", "down", "--remove-orphans")
     argv = ("docker", "compose", "-p", project.name, "--progress", "plain", "down", "--remove-orphans")
     return process.stream(*argv, on_line=on_line, cwd=project.folder, explain="compose could not stop the stack")
@@ -323,7 +338,7 @@ def filled_in(
 ) -> dict[str, Any]:
     """A small model of our own, through compose, as if it lay in `folder`."""
     argv = ("docker", "compose", "-f", "-", "--project-directory", ".", *how)
-    done = process.run(*argv, cwd=folder, env=env, text_in=json.dumps(model), timeout=_TIMEOUT, explain=explain)
+    done = ask(*argv, cwd=folder, env=env, text_in=json.dumps(model), explain=explain)
     result = json.loads(done.out)
     assert isinstance(result, dict)  # compose prints a project
     return result

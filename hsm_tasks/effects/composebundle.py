@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks.effects import process
+from hsm_tasks.effects.compose import ask
 
-_TIMEOUT = 120.0
 _AS_WRITTEN = ("config", "--no-interpolate", "--no-path-resolution", "--no-normalize", "--format", "json")
 
 
@@ -21,7 +20,7 @@ def rendered(files: Sequence[Path], folder: Path, override: str, env: Mapping[st
     named = [word for file in files for word in ("-f", str(file))]
     argv = ("docker", "compose", *named, "-f", "-", *_AS_WRITTEN)
     explain = "compose can not put the stack and its override together"
-    done = process.run(*argv, cwd=folder, env=env, text_in=override, timeout=_TIMEOUT, explain=explain)
+    done = ask(*argv, cwd=folder, env=env, text_in=override, explain=explain)
     return json.loads(done.out)
 
 
@@ -29,4 +28,4 @@ def judge(text: str, folder: Path) -> None:
     """CommandFailed where compose does not accept the text as a compose file."""
     argv = ("docker", "compose", "-f", "-", "--project-directory", ".", *_AS_WRITTEN[:-2], "-q")
     explain = "compose refuses the bundle"
-    process.run(*argv, cwd=folder, text_in=text, timeout=_TIMEOUT, explain=explain)
+    ask(*argv, cwd=folder, text_in=text, explain=explain)

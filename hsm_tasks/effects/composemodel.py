@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks.effects import process
-from hsm_tasks.effects.compose import Env, Project, feed, filled_in, identity
+from hsm_tasks.effects.compose import Env, Project, ask, feed, filled_in, identity
 from hsm_tasks.effects.composefiles import content, env_files, sources, surroundings
 
 
@@ -22,7 +21,7 @@ def hashes(project: Project, model: str | None = None) -> dict[str, str]:
     """
     argv = ("docker", "compose", "-p", project.name, "-f", "-", "--profile", "*", "config", "--hash", "*")
     whole = read_model(project) if model is None else model
-    said = process.run(*argv, cwd=project.folder, text_in=whole, explain=_ASKED).out
+    said = ask(*argv, cwd=project.folder, text_in=whole, explain=_ASKED).out
     return dict(line.split() for line in said.splitlines() if line.strip())
 
 
@@ -35,10 +34,10 @@ def read_model(project: Project) -> str:
     With all profiles, where they load together (a profile that nobody uses may depend on what is not there).
     """
     argv = ("config", "--format", "json")
-    done = process.run(*project.argv("--profile", "*", *argv), cwd=project.folder, ok=tuple(range(256)))
+    done = ask(*project.argv("--profile", "*", *argv), cwd=project.folder, ok=tuple(range(256)))
     if done.code == 0:
         return done.out
-    return process.run(*project.argv(*argv), cwd=project.folder, explain=_ASKED).out
+    return ask(*project.argv(*argv), cwd=project.folder, explain=_ASKED).out
 
 
 def filled_in_builds(builds: Mapping[str, Mapping[str, Any]], folder: Path, env: Env = None) -> dict[str, Any]:

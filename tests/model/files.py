@@ -53,6 +53,8 @@ def _base_files(writer: Writer, shop: str, out: Written) -> Iterator[tuple[str, 
         linked = {"depends_on", "links", "volumes_from", "network_mode", "ipc", "networks", "volumes"} & keys.keys()
         if writer.services[slot]["base"] == 2 and not linked:
             place = "more.yml"
+            if "build" in keys:  # compose tells the paths of an included file from the root of the base, without ./
+                out.base[name(slot)] = {**keys, "build": {**keys["build"], "context": "ctx"}}
         if writer.services[slot]["base"] == 3 and "environment" in keys:
             templates[name(slot)] = {"environment": keys["environment"]}
             keys = {key: value for key, value in keys.items() if key != "environment"}
