@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,7 @@ DIST = "dist"
 _NOT_FOR_A_BUNDLE = re.compile(r"\s*(export\s+)?(COMPOSE_FILE|COMPOSE_PATH_SEPARATOR|COMPOSE_ENV_FILES)\s*=")
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(msgspec.Struct, frozen=True):
     """A bundle that can be written: its entries (the manifest last), its manifest, and what is to be put beside it."""
 
     stack: str

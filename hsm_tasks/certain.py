@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from hsm_tasks.fingerprint import Part, part_digest
 from hsm_tasks.seen import same_file
@@ -19,8 +20,7 @@ from hsm_tasks.seen import same_file
 Row = Mapping[str, Any]
 
 
-@dataclass(slots=True)
-class Claim:
+class Claim(msgspec.Struct):
     """What a step says of itself. `needs`: the steps before it. `parts` and `doubt` are asked only where it matters.
 
     `doubt` gives a reason (anything true) why files and parts do not say it all.

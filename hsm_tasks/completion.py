@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ _OWN = {"list": "every command and step", "info": "info STEP  one step, and whet
 _ALONE = {"--help": "the words", "--version": "of hsm"}
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """What words may be about, in one stack of a workspace."""
 
     stacks: tuple[str, ...] = ()

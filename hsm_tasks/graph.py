@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from hsm_tasks.core import diagrams, picture, sheet
 from hsm_tasks.core.drawing import Drawing, draw
@@ -20,8 +21,7 @@ USUAL = ("sync", "build", "up")
 _HERE = Path(__file__).parent / "page"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """`out`: a path relative to the workspace, "-" for stdout, None where nobody said. `words` are those of a plan."""
 
     form: str

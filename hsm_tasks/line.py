@@ -6,7 +6,9 @@ import difflib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks import own, report
 from hsm_tasks.core.errors import ConfigError, mistake
@@ -19,8 +21,7 @@ VARIABLES = ("stack", "frozen", "target")
 _HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """A command line, taken apart: doit's command and its options, `name=value` words, and the words that remain.
 
     `dodo` is the user's dodo.py, where it says more than the import line.
@@ -30,7 +31,7 @@ class Line:
     options: tuple[str, ...]
     words: tuple[Word, ...]
     rest: tuple[str, ...]
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = msgspec.field(default_factory=dict)
     dodo: Dodo | None = None
     typed_as: tuple[str, ...] = ()
 

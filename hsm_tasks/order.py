@@ -8,16 +8,16 @@ line into stages, and all `up` words of one stage make one compose call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+import msgspec
 
 from hsm_tasks.own import Own
 
 _AT_ONCE = ("down", "stop", "restart")
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, dict=True):
     """The order of these words. `usual` are the services that plain `up` starts."""
 
     words: tuple[str, ...]

@@ -14,9 +14,10 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+
+import msgspec
 
 from hsm_tasks.core import dodofile
 from hsm_tasks.core.errors import ConfigError, HsmError, Problem
@@ -33,8 +34,7 @@ Task = Any
 """doit's, which has no types."""
 
 
-@dataclass(frozen=True, slots=True)
-class Creator:
+class Creator(msgspec.Struct, frozen=True):
     """A function that makes tasks: the name that they have by default, and where it stands."""
 
     name: str
@@ -47,8 +47,7 @@ class Creator:
         return ConfigError(Problem(self.file, self.line, 1, "", message, hint))
 
 
-@dataclass(frozen=True, slots=True)
-class Dodo:
+class Dodo(msgspec.Struct, frozen=True):
     """A dodo.py that has been run."""
 
     root: Path
@@ -56,12 +55,11 @@ class Dodo:
     config: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(msgspec.Struct, frozen=True):
     """Tasks of the user, by name, each with its creator."""
 
-    tasks: Mapping[str, Task] = field(default_factory=dict)
-    creators: Mapping[str, Creator] = field(default_factory=dict)
+    tasks: Mapping[str, Task] = msgspec.field(default_factory=dict)
+    creators: Mapping[str, Creator] = msgspec.field(default_factory=dict)
 
     def needs(self, name: str) -> tuple[str, ...]:
         """The tasks that one of them names as needed; what it reads is another matter."""

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core import tags
 from hsm_tasks.core.errors import HsmError, ImageNotFound, RegistryError
@@ -65,7 +66,7 @@ def known_pin(step: Resolve) -> Pin | None:
     if not step.config:
         return pin
     if locked and locked.healthcheck is not None:
-        return msgspec.structs.replace(pin, healthcheck=locked.healthcheck, volumes=locked.volumes or ())
+        return replace(pin, healthcheck=locked.healthcheck, volumes=locked.volumes or ())
     return None
 
 
@@ -107,7 +108,7 @@ def find(step: Resolve, world: World) -> Pin:
     if not step.config:
         return pin
     config = world.registry.config(reference, digest)
-    return msgspec.structs.replace(pin, healthcheck=config.healthcheck, volumes=config.volumes)
+    return replace(pin, healthcheck=config.healthcheck, volumes=config.volumes)
 
 
 def about(step: Resolve, digest: str, world: World) -> ImageConfig | None:

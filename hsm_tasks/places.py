@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,7 @@ from hsm_tasks.world import World
 CURRENT, PREVIOUS, NEXT = "current.tar", "previous.tar", "next.tar"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A stack on a target: our folder there, the compose project, and a folder here to work in."""
 
     target: Target
@@ -44,8 +42,7 @@ class Place:
         self.world.progress(f"deploy:{self.target.name}", words)
 
 
-@dataclass(frozen=True, slots=True)
-class Shipment:
+class Shipment(msgspec.Struct, frozen=True):
     """A bundle on its way: unpacked here in `folder`, as tar, and as what it says of itself."""
 
     tar: bytes

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,8 +32,7 @@ VERSION = 1
 State = Literal["run", "may run", "fresh"]
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(msgspec.Struct, frozen=True):
     """One step: whether it would run, and why, in words."""
 
     name: str
@@ -42,16 +40,15 @@ class Foreseen:
     reasons: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Preview:
+class Preview(msgspec.Struct):
     """Works through the steps in their order. `contents` are files as they will be; None: not to be known yet."""
 
     world: World
     records: Records
-    contents: dict[str, str | None] = field(default_factory=dict)
-    makers: dict[str, str] = field(default_factory=dict)
-    states: dict[str, State] = field(default_factory=dict)
-    unknown: set[str] = field(default_factory=set)
+    contents: dict[str, str | None] = msgspec.field(default_factory=dict)
+    makers: dict[str, str] = msgspec.field(default_factory=dict)
+    states: dict[str, State] = msgspec.field(default_factory=dict)
+    unknown: set[str] = msgspec.field(default_factory=set)
     """Steps that ask somebody: what they will write is not known."""
 
     def judge(self, step: Step, task: Mapping[str, Any]) -> Foreseen:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -23,8 +22,7 @@ _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _asked_before: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Cached:
+class Cached(msgspec.Struct, frozen=True):
     """What compose said under a key, and the file that remembers it. No key: something was edited while it was asked,
     so nobody knows what it has read, and nothing is remembered."""
 
@@ -54,8 +52,7 @@ class Cached:
         files.write_own(self.path, f"{self.key}\n{self.text}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """A base as compose reads it, in the folder of its first file. `environ` is what compose sees."""
 
     base: Base

@@ -6,10 +6,10 @@ import contextlib
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core import choose, giturl, load, lock, plan
 from hsm_tasks.core.errors import ConfigError, HsmError, Problem
@@ -21,8 +21,7 @@ from hsm_tasks.reading import Cached, Reading, image_values, read_base
 from hsm_tasks.workspace import CONFIG, LOCAL, LOCK, OVERRIDE, STATE, Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(msgspec.Struct, frozen=True):
     """What a person wrote: hsm.yaml with its includes (in the order of merging), and hsm.local.yaml.
 
     `local` is as the words of the line make it, `found` the text that was on the disk (None: no such file).
@@ -38,8 +37,7 @@ class Texts:
         return (*self.sources, *((self.local,) if self.local else ()))
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A stack with everything that was read for it. `environ` is the environment that compose will see."""
 
     workspace: Workspace
@@ -116,10 +114,10 @@ def _at_home(stack: Stack) -> Stack:
     for name, service in stack.services.items():
         repository = service.repository
         if repository and repository.path and repository.path.startswith("~"):
-            repository = msgspec.structs.replace(repository, path=os.path.expanduser(repository.path))  # noqa: PTH111
-            service = msgspec.structs.replace(service, repository=repository)
+            repository = replace(repository, path=os.path.expanduser(repository.path))  # noqa: PTH111
+            service = replace(service, repository=repository)
         services[name] = service
-    return msgspec.structs.replace(stack, services=services)
+    return replace(stack, services=services)
 
 
 # --- the base ---------------------------------------------------------------------------------------------------
@@ -137,8 +135,7 @@ def _refuse_base_in_checkout(workspace: Workspace, base_files: tuple[Path, ...],
 # --- all of it --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What the words of a command line ask of the reading: a new hsm.local.yaml, pins to move, a frozen lock.
 
     `look`: nothing is written, the cache neither.
@@ -167,7 +164,7 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
     if wish.local:
         texts, stack = _with_local(texts, wish.local(texts, stack, base), workspace.stacks[name])
     chosen = _chosen(stack, base, texts.sources if wish.local else texts.all)
-    chosen = msgspec.structs.replace(chosen, enabled=compose.profiles(base_files[0].parent, environ))
+    chosen = replace(chosen, enabled=compose.profiles(base_files[0].parent, environ))
     names = wish.move if not wish.everything else frozenset(chosen.forms)
     committed_choice = chosen if committed is stack else choose.choose(committed, base)[0]
     images, said_of_images = _image_values((stack, committed), reading)

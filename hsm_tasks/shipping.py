@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks import bundling, commands, deploying, outdated, report, tables
 from hsm_tasks.core import targets
@@ -21,8 +23,7 @@ from hsm_tasks.world import World
 LOOKS = ("--dry-run", "--check", "--json")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What a line asks for: the stack, whether hsm.lock may lack something, and the arguments behind the word.
 
     `work` is a folder to work in for who only looks: nothing else is written then, and no lock is taken.

@@ -6,10 +6,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.builds import images
 from hsm_tasks.commands import active, interrupted
@@ -30,13 +30,12 @@ _OF_ONE = re.compile(r"\s*(?P<kind>Container )?(?P<name>\S+)\s+(?P<what>[A-Z][a-
 _YOUNG = "Up Less than a second"  # as the engine says of a container that was started just now
 
 
-@dataclass(slots=True)
-class Start:
+class Start(msgspec.Struct):
     """The one compose call of a command line: the first stale `up` step makes it, for all of them, under any `-n`."""
 
     world: World
     words: frozenset[str]
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _guard: threading.Lock = msgspec.field(default_factory=threading.Lock)
     _seen: _Sight | None = None
     _failure: HsmError | None = None
     _done: bool = False
@@ -128,8 +127,7 @@ class Made(Frozen, frozen=True, kw_only=True):
     named: bool = False
 
 
-@dataclass(slots=True)
-class _Sight:
+class _Sight(msgspec.Struct):
     """What the engine has of a project and its images, and what compose wants and has made before."""
 
     containers: Mapping[str, list[Container]]
@@ -236,7 +234,7 @@ def _learn(world: World, names: Iterable[str], there: Mapping[str, Wanted], foun
     containers = _by_service(found)
     made = {name: one for name, one in _load(world).items() if name in there}
     chosen = world.opened.scene.chosen
-    usual = active(msgspec.structs.replace(chosen, enabled=frozenset()))  # who that starts compose leaves running later
+    usual = active(replace(chosen, enabled=frozenset()))  # who that starts compose leaves running later
     for name in names:
         labels = {container.config_hash for container in containers.get(name, ())}
         if name in there and len(labels) == 1:

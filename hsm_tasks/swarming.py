@@ -9,7 +9,8 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from hsm_tasks.core.deploy import Seen
 from hsm_tasks.core.errors import HsmError
@@ -24,8 +25,7 @@ _BUSY = ("updating", "rollback_started")
 _NAMESPACE = "label=com.docker.stack.namespace"
 
 
-@dataclass(frozen=True, slots=True)
-class _Service:
+class _Service(msgspec.Struct, frozen=True):
     """A service of the stack. `update` is the state of its last update, which began at `started`."""
 
     name: str
@@ -34,8 +34,7 @@ class _Service:
     started: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(msgspec.Struct, frozen=True):
     """A task; `state` is Swarm's sentence ("Running 3 seconds ago")."""
 
     id: str

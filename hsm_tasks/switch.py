@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from hsm_tasks.core import choose
 from hsm_tasks.core.errors import mistake
 from hsm_tasks.core.localfile import set_mode, set_selection
@@ -42,10 +44,9 @@ def _mode(word: Word, mode: Mode, text: str, stack: Stack, base: Base) -> tuple[
 
 
 def _changed(stack: Stack, name: str, mode: Mode) -> Stack:
-    import msgspec
 
-    service = msgspec.structs.replace(stack.services[name], mode=mode)
-    return msgspec.structs.replace(stack, services={**stack.services, name: service})
+    service = replace(stack.services[name], mode=mode)
+    return replace(stack, services={**stack.services, name: service})
 
 
 def _service(word: Word, stack: Stack, base: Base) -> str:
@@ -78,10 +79,9 @@ def _select(word: Word, text: str, stack: Stack) -> tuple[str, Stack]:
         selection = group.selection if word.name in group.selection else (*rest, word.name)
     if selection == group.selection:
         return text, stack
-    import msgspec
 
-    chosen = msgspec.structs.replace(group, selection=selection)
-    stack = msgspec.structs.replace(stack, groups={**stack.groups, group.name: chosen})
+    chosen = replace(group, selection=selection)
+    stack = replace(stack, groups={**stack.groups, group.name: chosen})
     return set_selection(text, group.name, selection, one), stack
 
 

@@ -12,11 +12,11 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks import builds, workspace
 from hsm_tasks.commands import active
@@ -40,8 +40,7 @@ _SOURCES = "the sources of "
 _START = "import sys; sys.path.append({0!r}); from hsm_tasks.door import console; console()"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """The stack, the words of the line (`watch`, or `watch:SERVICE` several times), the options of its runs, and how to
     say something."""
 
@@ -63,8 +62,7 @@ class Asked:
         return (*self.options, *ups, f"stack={self.stack}")
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True):
     """What the stack is made of now: the values of its files and of its builds, and where to look for changes.
 
     `rules` are those of compose's own watch, by service; `opened` is None while hsm.yaml can not be read.
@@ -95,8 +93,7 @@ def _counts(path: str) -> bool:
     return _OWN.isdisjoint(Path(path).parts)
 
 
-@dataclass(slots=True)
-class _Watcher:
+class _Watcher(msgspec.Struct):
     asked: Asked
     bell: Bell
     beside: process.Beside | None = None
@@ -211,7 +208,7 @@ def _seen(opened: Opened, asked: Asked) -> Sight:
     for step in made.builds:
         if step.name in ups:
             brought = synced(_rules(step.name, opened, made), opened.scene)
-            parts = builds.parts(msgspec.structs.replace(step, hidden=(*step.hidden, *brought)), world)
+            parts = builds.parts(replace(step, hidden=(*step.hidden, *brought)), world)
             values[f"{_SOURCES}{step.name}"] = {k: v for k, v in parts.items() if not k.startswith("image of ")}
             deep |= set(builds.folders(step, world))
     above = frozenset(path.parent for path in deep)  # a folder that is gone comes back there

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+import msgspec
 
 from hsm_tasks.core.choose import Chosen
 from hsm_tasks.core.errors import ConfigError, mistake
@@ -59,8 +60,7 @@ def looks_at_updates(words: Sequence[str]) -> bool:
     return words[0].partition(":")[0] == "update" and not {"--dry-run", "--check", "--json"}.isdisjoint(words)
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """`head:name`, or `head` alone (then `name` is empty). `args`: what stands behind it for a task of the user."""
 
     head: str

@@ -7,8 +7,9 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hsm_tasks.core import settings
 from hsm_tasks.core.errors import ConfigError, HsmError, mistake
@@ -20,8 +21,7 @@ SETTINGS = "pyproject.toml"
 STATE = ".hsm"
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+class Workspace(msgspec.Struct, frozen=True):
     """A folder with stacks. `stacks` maps their names to their folders, relative to `root`."""
 
     root: Path

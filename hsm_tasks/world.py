@@ -6,7 +6,6 @@ import os
 import posixpath
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from hsm_tasks.effects.registry import Registry
 
 
-@dataclass(slots=True)
-class World:
+class World(msgspec.Struct):
     """What the steps of one run share: the stack, the registry's answers, and how to tell a person something.
 
     `progress(step, words)` is about something under way, `say(words)` is a sentence to keep.
@@ -36,10 +34,10 @@ class World:
     say: Callable[[str], None]
     looks: bool = False
     """Nothing is to be written, no cache either."""
-    memo: dict[Any, Any] = field(default_factory=dict)
+    memo: dict[Any, Any] = msgspec.field(default_factory=dict)
     """What was asked once, for the whole run."""
-    guard: threading.RLock = field(default_factory=threading.RLock)
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    guard: threading.RLock = msgspec.field(default_factory=threading.RLock)
+    _guard: threading.Lock = msgspec.field(default_factory=threading.Lock)
     _ignored: bool = False
     _registry: Registry | None = None
 

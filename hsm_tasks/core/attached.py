@@ -6,8 +6,9 @@ They are pinned as its own image is. A fragment says so in the long form, over w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from hsm_tasks.core.forms import Form, as_map
 from hsm_tasks.core.layers import append
@@ -16,8 +17,7 @@ from hsm_tasks.core.yamltext import Override, Reset
 CONTEXT = "docker-image://"
 
 
-@dataclass(frozen=True, slots=True)
-class Pinned:
+class Pinned(msgspec.Struct, frozen=True):
     """Stands in a draft for a pinned image: of a service, or (`image`, as written) one that it mounts or builds with.
 
     `before` is what stands before it in the text.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+import msgspec
 
 from hsm_tasks.core.forms import Form, as_map
 from hsm_tasks.core.mounts import split, written
@@ -25,8 +26,7 @@ _DEFAULTED: Final = re.compile(r"\$\{\w+:?-([^{}$]*)\}(.*)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])([^{}]*))?)")
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(msgspec.Struct, frozen=True):
     """What a path is judged by, all relative to the workspace: the folder of the base, and those of checkouts.
 
     `allow` are paths of the host that may be mounted where the bundle runs.
@@ -37,8 +37,7 @@ class Site:
     allow: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Carried:
+class Carried(msgspec.Struct, frozen=True, order=True):
     """Something that the model refers to: a path of the workspace, and its place beside compose.yaml.
 
     `required`: compose does not start without it. `whole` False: a file or a folder that may be made where it runs.
@@ -50,8 +49,7 @@ class Carried:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(msgspec.Struct, frozen=True):
     """`objections` are sentences: while there is one, there is no bundle. `variables` map names to what is taken where
     they are not set; None: nothing, "!": compose refuses to start."""
 
@@ -102,22 +100,20 @@ def _external(model: Model) -> Iterator[str]:
                 yield f"{kind[:-1]} {keys.get('name') or name}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Owner:
+class _Owner(msgspec.Struct, frozen=True):
     """Whose path is looked at. A service in dev binds its sources; that it is in dev is objection enough."""
 
     name: str
     dev: bool = False
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(msgspec.Struct):
     """Collects while it goes through a model."""
 
     site: Site
     forms: Mapping[str, Form]
-    carried: list[Carried] = field(default_factory=list)
-    objections: list[str] = field(default_factory=list)
+    carried: list[Carried] = msgspec.field(default_factory=list)
+    objections: list[str] = msgspec.field(default_factory=list)
 
     def service(self, name: str, keys: Model) -> Model:
         """A service as it stands in the bundle."""

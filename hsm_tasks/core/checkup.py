@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal
+
+import msgspec
 
 State = Literal["ok", "warning", "failed"]
 
@@ -15,8 +16,7 @@ _SHARE: Final = "Docker Desktop: Settings, Resources, File sharing. colima, lima
 _USUAL: Final = ("/Users", "/Volumes", "/private", "/tmp", "/mnt", "/home")  # noqa: S108 - no file is made there
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One answer. `about` is a word, `message` a sentence, `hint` what to do ("" where all is well)."""
 
     about: str
@@ -31,8 +31,7 @@ def free_space(free: int, what: str, hint: str) -> Check:
     return Check("disk", state, f"{free / (1 << 30):.1f} GB free for {what}", "" if state == "ok" else hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where an engine is: `local` whether it is reached on this machine, and the kernels here and there."""
 
     local: bool

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core.forms import Chosen, Form, needs
 from hsm_tasks.core.model import Base, Group, Keys, Service, Stack
@@ -28,8 +28,8 @@ def choose(stack: Stack, base: Base) -> tuple[Chosen, tuple[Finding, ...]]:
     for name in sorted({*base.services, *stack.services}):
         form = _form(stack.services.get(name), base.services.get(name), _group_of(stack, name), name)
         if form.mode != "off":
-            form = msgspec.structs.replace(form, extra=tuple(consumers.get(name, ())))
-        forms[name] = msgspec.structs.replace(form, active=form.option or not selected.isdisjoint(form.profiles))
+            form = replace(form, extra=tuple(consumers.get(name, ())))
+        forms[name] = replace(form, active=form.option or not selected.isdisjoint(form.profiles))
     forms = _activate(forms, targets)
     single = (group for group in stack.groups.values() if group.strategy == "1-of-N" and not group.profiles)
     groups = {group.alias or group.name: group.selection[0] for group in single}
@@ -100,7 +100,7 @@ def _activate(forms: Mapping[str, Form], targets: Mapping[str, str | None]) -> d
             if name in forms and name not in done:
                 done.add(name)
                 waiting.append(name)
-    return {name: msgspec.structs.replace(form, active=name in done) for name, form in forms.items()}
+    return {name: replace(form, active=name in done) for name, form in forms.items()}
 
 
 def _oneshots(forms: Mapping[str, Form], targets: Mapping[str, str | None]) -> frozenset[str]:

@@ -309,6 +309,7 @@ CODES: Final[dict[str, Kind]] = {
         "is neither a file nor a folder",
         "is a link, and hsm keeps",
         "is a pipe or a device",
+        "was edited at this very moment",
     ),
     "H702": _kind("a frozen hsm.lock would change", "hsm.lock would change", "frozen sync refuses"),
     # elsewhere

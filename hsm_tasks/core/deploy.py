@@ -6,8 +6,9 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+import msgspec
 
 from hsm_tasks.core.forms import as_map
 from hsm_tasks.core.mounts import split
@@ -80,16 +81,14 @@ def digest_of(paths: Iterable[str], digests: Mapping[str, str]) -> str:
 # --- what changes ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """A bundle that was or will be deployed: its model, and path → SHA-256 of its files."""
 
     model: Model
     digests: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What a deploy does to a service, and why."""
 
     service: str
@@ -148,8 +147,7 @@ def _shown(image: object) -> str:
 # --- how it fares ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """A container on the target; `status` is the engine's sentence ("Up 3 seconds (health: starting)"), `digest` what
     compose made it from."""
 
@@ -176,8 +174,7 @@ class Seen:
         return self.state == "running" and "(unhealthy)" not in self.status and "(health: starting)" not in self.status
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """`ill` can not become well by itself; `waiting` may. None of both: all is well."""
 
     ill: tuple[Seen, ...] = ()

@@ -11,11 +11,11 @@ import itertools
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """`groups`: (taken back, pattern) in the order of the file; `exceptions`: what the `!` lines begin with."""
 
     groups: tuple[tuple[bool, re.Pattern[str]], ...] = ()

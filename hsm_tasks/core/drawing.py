@@ -7,8 +7,10 @@ stages. So a picture of 200 services has 200 cards, and not a thousand boxes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core.forms import Form
 from hsm_tasks.core.model import Group
@@ -24,8 +26,7 @@ ORDER = (
 """Which stage waits for which."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """A step, as people type it, and what would become of it."""
 
     step: str
@@ -38,8 +39,7 @@ class Mark:
         return self.step.partition(":")[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class Card(msgspec.Struct, frozen=True, kw_only=True):
     """A service, or a profile that a group has as an option. `source` is where it comes from, in words."""
 
     key: str
@@ -51,8 +51,7 @@ class Card:
     marks: tuple[Mark, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(msgspec.Struct, frozen=True):
     """A group: its name, what it is in words, and the keys of its options."""
 
     name: str
@@ -60,8 +59,7 @@ class Box:
     cards: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrow:
+class Arrow(msgspec.Struct, frozen=True):
     """From the card of who needs to the card of who is needed; `faint` from a profile to its services."""
 
     tail: str
@@ -69,8 +67,7 @@ class Arrow:
     faint: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """All steps of a kind."""
 
     kind: str
@@ -92,8 +89,7 @@ class Stage:
         return f"{told} of {count}" if told else f"{count} up to date"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
+class Drawing(msgspec.Struct, frozen=True, kw_only=True):
     """All that a picture shows."""
 
     stack: str

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from hsm_tasks.core.bundle import Bundle
 from hsm_tasks.core.yamltext import dump
@@ -18,8 +19,7 @@ COMPOSE, README, MANIFEST = "compose.yaml", "README.md", "manifest.json"
 _ORDER = ("name", "services", "networks", "volumes", "configs", "secrets")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What a bundle was made of. `commit` None: the workspace is in no git repository; `changed`: it has changes that
     are not committed. `local`: hsm.local.yaml of this machine had a part in it. `lock` is the SHA-256 of hsm.lock.
     `oneshots` are services whose exit 0 is right."""
@@ -33,8 +33,7 @@ class Origin:
     oneshots: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(msgspec.Struct, frozen=True, kw_only=True):
     """A file that does not travel: who runs the bundle puts it beside compose.yaml."""
 
     path: str

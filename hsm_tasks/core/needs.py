@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core.attached import Pinned, attached
 from hsm_tasks.core.forms import Chosen, Form
@@ -149,7 +149,7 @@ def resolves(scene: Scene, named: Sequence[Form] | None = None) -> Iterator[Reso
             known.add(key)
             name = _beside(_step_name(form, scene.images), here)
             step = _resolve(scene, name, form, told=key in told, move=key in moved)
-            yield msgspec.structs.replace(step, needed=False)
+            yield replace(step, needed=False)
 
 
 def _told(scene: Scene, named: Sequence[Form]) -> frozenset[str]:

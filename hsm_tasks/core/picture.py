@@ -7,9 +7,10 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from html import escape
 from typing import Any
+
+import msgspec
 
 from hsm_tasks.core.diagrams import SIGNS, told
 from hsm_tasks.core.drawing import Card, Drawing, Mark, Stage
@@ -20,8 +21,7 @@ _NAME, _SOURCE = 18, 31
 """How many letters fit in a line of a card."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assets:
+class Assets(msgspec.Struct, frozen=True):
     """The files that are not of this drawing: the styles of a picture and of a page, and the page's script."""
 
     picture: str

@@ -6,18 +6,18 @@ Only asked after something went wrong, so the texts are read a second time here,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import yaml
+from msgspec.structs import replace
 
 from hsm_tasks.core.errors import ConfigError, Problem
 from hsm_tasks.core.yamlread import Merge, Path, Reader, dotted, run
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """One file of a stack: its name as the user is told it, and its folder seen from that of the main hsm.yaml."""
 
     filename: str
@@ -25,21 +25,19 @@ class Source:
     folder: str = "."
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, order=True):
     """Line and column in a file, both from 1."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(msgspec.Struct, frozen=True):
     """The place of a value and of the key before it (of the value itself in a list), and what is below it."""
 
     value: Place
     key: Place
-    children: Mapping[str | int, Spot] = field(default_factory=dict)
+    children: Mapping[str | int, Spot] = msgspec.field(default_factory=dict)
 
     @property
     def best(self) -> Place:

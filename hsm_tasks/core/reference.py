@@ -7,7 +7,8 @@ wrote is kept beside it, because that is what goes into hsm.lock and into the ov
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 HUB = "docker.io"
 TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
@@ -21,8 +22,7 @@ _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _BEFORE_TAG = re.compile(r"(.*?)(?::([^/:]*))?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageReference:
+class ImageReference(msgspec.Struct, frozen=True):
     """`name` is as written, with the host if it was written; `tag` and `digest` are None where they were not."""
 
     name: str

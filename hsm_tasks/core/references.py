@@ -8,7 +8,8 @@ own hash of a service does not count depends_on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from hsm_tasks.core.forms import NAMESPACES, Chosen, Form, as_map
 from hsm_tasks.core.yamltext import Override, Reset
@@ -21,8 +22,7 @@ _NOBODY: Mapping[str, Entry] = {}
 _STRONGEST_FIRST = ("service_completed_successfully", HEALTHY, STARTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """Stands in a draft for service_healthy, if the image of this service has a healthcheck, else service_started."""
 
     service: str

@@ -8,8 +8,10 @@ Tags (!reset, !override) stand only where the base has the key: each costs compo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core import attached, mounts, references
 from hsm_tasks.core.attached import Pinned
@@ -23,8 +25,7 @@ from hsm_tasks.core.yamltext import Override, Reset, dump
 Draft = Mapping[str, object] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(msgspec.Struct, frozen=True):
     """Where a service is drawn: its checkout as seen from the root of the base (None: no repository)."""
 
     checkout: str | None

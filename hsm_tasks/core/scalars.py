@@ -22,8 +22,9 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+import msgspec
 
 from hsm_tasks.core.model import Keys, Tree
 
@@ -43,8 +44,7 @@ _ANY_KEY = frozenset({"^.+$", ".+"})
 _WORDS_ALLOWED = frozenset({"count", "group_add", "provenance", "sbom", "published", "expose", "ports"})
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """What may stand at one place: all the alternatives of the schema (oneOf, anyOf, allOf, $ref) as one.
 
     `types` are JSON schema's words; empty means that the schema does not say. `free`: text stays text here.
@@ -60,13 +60,12 @@ class Place:
     free: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Schema:
+class Schema(msgspec.Struct, frozen=True, eq=False):
     """The compose schema. Places are resolved when they are first met, and once."""
 
     definitions: Mapping[str, _Raw]
-    _places: dict[tuple[int, ...], Place] = field(default_factory=dict, repr=False)
-    _children: dict[tuple[int, str], Place | None] = field(default_factory=dict, repr=False)
+    _places: dict[tuple[int, ...], Place] = msgspec.field(default_factory=dict)
+    _children: dict[tuple[int, str], Place | None] = msgspec.field(default_factory=dict)
 
     @property
     def service(self) -> Place:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from hsm_tasks.core.forms import Chosen
 from hsm_tasks.core.lock import Lock
@@ -12,8 +13,7 @@ from hsm_tasks.core.model import Base, Repository, Stack
 from hsm_tasks.core.scalars import Schema
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paths:
+class Paths(msgspec.Struct, frozen=True, kw_only=True):
     """Where a stack lives, relative to the workspace. `base` is the folder of the first base file."""
 
     stack: str
@@ -40,8 +40,7 @@ class Paths:
         return posixpath.normpath(posixpath.join(self.base, path))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """All that a plan is made of. `stack` has hsm.local.yaml in it, `committed` has not; likewise the two choices.
 
     `images` maps a reference as written to its value (variables put in). `move` are the services whose pins are to
@@ -64,4 +63,4 @@ class Scene:
     move: frozenset[str] = frozenset()
     everything: bool = False
     frozen: bool = False
-    project: str = field(default="")
+    project: str = ""

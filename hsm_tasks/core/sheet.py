@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core.drawing import Drawing
 
@@ -22,8 +24,7 @@ _FEW = 6
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A rectangle."""
 
     x: float
@@ -32,8 +33,7 @@ class Place:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(msgspec.Struct, frozen=True):
     """An arrow: the start, then three points for each piece of a Bézier curve; `tip` is where it ends.
 
     `tails` are the cards that it starts from: several, where a crowd has one arrow.
@@ -45,8 +45,7 @@ class Curve:
     tip: Point
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(msgspec.Struct, frozen=True):
     """`places` has the cards, the stages (by their kinds), the boxes (`box0`, …) and the crowds (`crowd0`, …)."""
 
     places: Mapping[str, Place]
@@ -57,8 +56,7 @@ class Sheet:
     """A part of the sheet, and where its heading stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
+class Crowd(msgspec.Struct, frozen=True):
     """Cards that need the same others, in rows of `columns`."""
 
     key: str

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 Model = Mapping[str, Any]
 
@@ -36,8 +37,7 @@ _RESTART: Final = {"always": "any", "unless-stopped": "any", "no": "none"}
 _LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """How the target wants it. `folder` is where the bundle is unpacked, `digests` its files: path → SHA-256."""
 
     project: str
@@ -49,8 +49,7 @@ class Asked:
     endpoint: str = "vip"
 
 
-@dataclass(frozen=True, slots=True)
-class Swarm:
+class Swarm(msgspec.Struct, frozen=True):
     """`notes` are sentences on what is otherwise in a swarm; with an objection there is nothing to deploy."""
 
     model: Model
@@ -83,12 +82,11 @@ def _named(keys: Model | None) -> Model:
     return kept if kept.get("external") else {key: value for key, value in kept.items() if key != "name"}
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(msgspec.Struct):
     asked: Asked
-    notes: list[str] = field(default_factory=list)
-    objections: list[str] = field(default_factory=list)
-    configs: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = msgspec.field(default_factory=list)
+    objections: list[str] = msgspec.field(default_factory=list)
+    configs: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def service(self, name: str, keys: Model) -> Model:
         """A service as Swarm takes it."""

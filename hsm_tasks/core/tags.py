@@ -16,8 +16,9 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -42,8 +43,7 @@ _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
 _LOOKS = "(^1.4, ~16.2, >=1.2,<2, 1.x or =1.4.0, each also with a variant as in ~16-alpine)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
+class _Range(msgspec.Struct, frozen=True):
     bounds: tuple[tuple[str, Version], ...]
     variant: str | None
     highest: int  # of the first number of a tag

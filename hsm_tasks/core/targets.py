@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from hsm_tasks.core.errors import ConfigError, mistake
 from hsm_tasks.core.model import TARGET_KEYS
@@ -17,8 +18,7 @@ _CONTEXT: Final = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Ssh:
+class Ssh(msgspec.Struct, frozen=True):
     """A machine that ssh reaches; None: what ssh itself takes."""
 
     host: str
@@ -26,8 +26,7 @@ class Ssh:
     port: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A place to deploy to.
 
     `host` is an ssh:// url, or `context` a docker context. `directory` is the folder on that machine where files and

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
+import msgspec
 import yaml
 
 from hsm_tasks.core.errors import ConfigError, Problem
@@ -23,15 +23,13 @@ from hsm_tasks.core.yamlread import CORE, NULLS, Reader, run
 Output: TypeAlias = "Mapping[str, Output] | Sequence[Output] | Reset | Override | str | int | float | bool | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(msgspec.Struct, frozen=True):
     """`!reset`: compose takes away what the base has. `empty` stands behind the tag; compose reads all three alike."""
 
     empty: Literal["null", "list", "map"] = "null"
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(msgspec.Struct, frozen=True):
     """`!override`: compose takes `tree` in place of what the base has, and does not merge the two."""
 
     tree: Any

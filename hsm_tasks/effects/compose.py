@@ -14,9 +14,10 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from hsm_tasks.core import advice
 from hsm_tasks.core.errors import CommandFailed, HsmError
@@ -82,8 +83,7 @@ OnLine = Callable[[str], None]
 Env = Mapping[str, str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """A stack as compose sees it: all its files, the override last, the folder it is started from, and its name."""
 
     files: tuple[Path, ...]

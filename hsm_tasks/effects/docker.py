@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,7 @@ _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
 _EXIT = re.compile(r"(?:Exited|Restarting) \((\d+)\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(msgspec.Struct, frozen=True):
     """A container of a compose project.
 
     `state` is the engine's word (created, running, restarting, exited, paused, dead, removing), `status` its sentence
@@ -80,8 +78,7 @@ def projects() -> dict[str, frozenset[str]]:
     return named
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True):
     """The engine itself; `data` is the folder of its images and volumes, on its machine. `local`: it is reached through
     a socket of this machine; where it runs, its `kernel` tells."""
 

@@ -6,16 +6,16 @@ It measures a processor for a second or two, so all containers are asked at the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from hsm_tasks.effects import enginecall
 
 _AT_A_TIME = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """Memory in bytes, cpus as a number of processors. None: not known, or no limit."""
 
     memory: int | None

@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from hsm_tasks.core.errors import GitError
 from hsm_tasks.effects import files, gitrefs
@@ -55,8 +56,7 @@ __all__ = [
 _KEEP_IGNORED = "--no-overwrite-ignore"  # by itself git writes over ignored files without a word: settings, results
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(msgspec.Struct, frozen=True):
     """What became of a checkout. `commit`: where it should be; `before`: where it was; `reason`: why it was kept, and
     `hint`: what its owner can do about it."""
 

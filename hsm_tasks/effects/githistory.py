@@ -6,8 +6,9 @@ A server is asked for commits alone, without their files, and for no more than a
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hsm_tasks.core.errors import GitError
 from hsm_tasks.effects import gitrefs
@@ -19,8 +20,7 @@ _LONGEST = 120  # letters of a subject
 _FORM = "--format=%H%x1f%cs%x1f%s"
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """`date` is the day of the commit."""
 
     commit: str
@@ -28,8 +28,7 @@ class Commit:
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """The newest commits first, a bounded number of them. `total` None: the old commit was not met on the way back."""
 
     total: int | None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hsm_tasks.core.errors import GitError
 from hsm_tasks.effects import files, process
@@ -23,8 +24,7 @@ _UNDER_WAY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutState:
+class CheckoutState(msgspec.Struct, frozen=True):
     """How a checkout stands.
 
     `branch` None: HEAD is detached. `ahead` and `behind` are as of the last fetch, and 0 without an `upstream`.

@@ -6,8 +6,9 @@ import difflib
 import re
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hsm_tasks.core.errors import GitError
 from hsm_tasks.core.giturl import check_ref, check_url
@@ -20,16 +21,14 @@ _SHORT = re.compile(r"[0-9a-f]{4,64}")
 _MISSING = re.compile(r"couldn't find remote ref|not our ref|unadvertised object|no such remote ref", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a declared ref points; `branch` only if it is one."""
 
     branch: str | None
     commit: str
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(msgspec.Struct, frozen=True):
     """A repository of a server, whose url has been looked at."""
 
     url: str

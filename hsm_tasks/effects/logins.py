@@ -11,10 +11,11 @@ import re
 import shutil
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
+
+import msgspec
 
 from hsm_tasks.core.errors import RegistryError
 from hsm_tasks.core.reference import HUB
@@ -27,8 +28,7 @@ _BEARER = re.compile(r"(?:^|,)\s*bearer\s+(.*)", re.IGNORECASE)
 _BASIC = re.compile(r"(?:^|,)\s*basic\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where the questions about an image go. `name` and `image` are for people; `host` is what a login is for."""
 
     name: str
@@ -47,8 +47,7 @@ class Place:
         return f"{self.base}/v2/{self.repository}/{what}"
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(msgspec.Struct, frozen=True):
     """A name with a password, or an identity token (then both are empty)."""
 
     user: str = ""

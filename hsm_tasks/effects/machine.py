@@ -9,8 +9,9 @@ import base64
 import contextlib
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hsm_tasks.core.deploy import Seen
 from hsm_tasks.core.errors import HsmError
@@ -24,8 +25,7 @@ _TIMEOUT = 120.0
 _SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """`env` makes docker talk to its engine. `ssh` None: its disk is ours. `disk` False: nobody reaches its disk."""
 
     name: str

@@ -10,15 +10,15 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import msgspec
 
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.effects import files
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A file (`data`: its bytes, or the file that has them), a symbolic link (`link`), or else an empty folder."""
 
     path: str

@@ -16,8 +16,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hsm_tasks.core.errors import CommandFailed, HsmError
 
@@ -31,8 +32,7 @@ _live: set[int] = set()
 _lock = threading.RLock()  # interrupt() may be called by a signal handler, in the very thread that holds the lock
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """How a program ended: 128+n where signal n ended it. `stream` leaves everything in `out`."""
 
     code: int

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core.errors import ImageNotFound, RegistryError
 from hsm_tasks.core.reference import DIGEST, HUB, TAG, ImageReference
@@ -33,8 +35,7 @@ _LONGEST = 60
 _TIME = re.compile(r"(\d{4})-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(msgspec.Struct, frozen=True):
     """What the image itself brings along; `volumes` are paths in the container, sorted.
 
     `created` is a time as RFC 3339 has it, and `version` a label: None where the image does not say it.

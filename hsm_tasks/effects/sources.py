@@ -11,7 +11,6 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,7 @@ Known = dict[str, list[Any]]
 """path → size, mtime, ctime (ns), inode, digest of the content."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """What a build sees of a folder: all that its ignore file lets through, but `hidden` paths only if they, or what
     they hold, are `shown`; or `only` these paths and patterns. All absolute."""
 

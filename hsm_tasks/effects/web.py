@@ -16,11 +16,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlencode, urljoin, urlsplit
+
+import msgspec
+from msgspec.structs import replace
 
 from hsm_tasks.core.errors import RegistryError, mask
 
@@ -43,8 +45,7 @@ def whole(package: str) -> None:
     importlib.import_module(package)
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """The most that a registry gets of us: seconds, tries after the first, bytes of an answer, pages of tags."""
 
     connect: float = 5
@@ -58,8 +59,7 @@ class Bounds:
     pages: int = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """`limit` is how many bytes the answer may have."""
 
     method: str
@@ -74,8 +74,7 @@ class Request:
         return replace(self, headers={**rest, "Authorization": authorization} if authorization else rest)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """`headers` do not mind upper and lower case."""
 
     status: int

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hsm_tasks.core.model import Base
 from hsm_tasks.core.plan import Plan, handed_over, plan, reachable, synced
@@ -168,7 +168,7 @@ def test_the_order_of_services_never_changes_a_plan(below: list[str], named: lis
         return plan(scene(f"services:\n{hsm}\n{GROUP}", "\n".join(f"{name}: {SERVICES[name]}" for name in below)))
 
     one, other = made(below, named), made(sorted(SERVICES), sorted(NAMED))
-    assert one == other
+    assert one.steps == other.steps
     assert repr(one.renders) == repr(other.renders)
 
 
