@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,25 +20,42 @@ def held(folder: Path, command: str, say: Callable[[str], None]) -> Iterator[boo
 
     The holder writes who it is beside the lock: a lock file itself can not say.
     """
-    import filelock
-
     files.refuse_links(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock, holder = filelock.FileLock(str(folder / "lock")), folder / "lock.holder"
-    waited = False
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+    holder, waited = folder / "lock.holder", False
+
+    def wait() -> None:
+        nonlocal waited
         waited = True
         say(f"waiting for {_holder(holder)}")
-        lock.acquire()
+
+    handle = _locked(folder / "lock", wait)
     try:
         _say_who(holder, f"process {os.getpid()} ({command})\n")
         yield waited
     finally:
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
-        lock.release()
+        os.close(handle)
+
+
+def _locked(path: Path, wait: Callable[[], None]) -> int:
+    """A handle of the file that has that name by then: somebody may have removed it, and others have made it anew."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                wait()
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), path.stat()):
+                    return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
 
 
 def _say_who(path: Path, text: str) -> None:
