@@ -14,7 +14,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that need an engine first, the quick ones of the core last: a worker that begins late with a long file is
-    waited for."""
+    """The random stories first, then files that need an engine, the quick ones of the core last: a worker that begins
+    late with a long file is waited for."""
     engine = {item.path for item in items if item.get_closest_marker("docker")}
-    items.sort(key=lambda item: (item.path not in engine, item.path.parent.name == "core"))
+    items.sort(key=lambda item: (
+        item.path.stem != "test_sequences", item.path not in engine, item.path.parent.name == "core",
+    ))
