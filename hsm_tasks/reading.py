@@ -9,14 +9,17 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.core.model import Base
+from hsm_tasks.core.model import Base, Frozen
 from hsm_tasks.effects import compose, files
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+_SERVICE = re.compile(r"[a-zA-Z0-9._-]+")
+_ASK = "look at it with `docker compose config --no-interpolate`"
 
 
 _asked_before: dict[str, str] = {}
@@ -84,7 +87,7 @@ def read_base(folder: Path, state: Path, base_files: tuple[Path, ...], environ: 
         return key == _key_now(base_files, environ)
 
     said = Cached.read(cache, key, lambda: compose.read_base(base_files, root, environ), still)
-    return Reading(_base(said.text, posixpath.relpath(root, folder)), base_files, environ, said)
+    return Reading(base_in(said.text, posixpath.relpath(root, folder)), base_files, environ, said)
 
 
 def _key_now(base_files: tuple[Path, ...], environ: Mapping[str, str]) -> str | None:
@@ -95,10 +98,26 @@ def _key_now(base_files: tuple[Path, ...], environ: Mapping[str, str]) -> str | 
         return None
 
 
-def _base(text: str, root: str) -> Base:
-    tree = msgspec.json.decode(text)
-    volumes, networks = tree.get("volumes") or {}, tree.get("networks") or {}
-    return Base(name=tree["name"], services=tree.get("services") or {}, volumes=volumes, networks=networks, root=root)
+class _Said(Frozen, frozen=True, kw_only=True):
+    """As much as hsm relies on in what compose prints; what stands below that is looked at where it is used."""
+
+    name: str
+    services: dict[str, dict[str, Any]] | None = None
+    volumes: dict[str, Any] | None = None
+    networks: dict[str, Any] | None = None
+
+
+def base_in(text: str, root: str) -> Base:
+    """The base in compose's own words. Names of services become names of files, so compose's rule for them is ours."""
+    try:
+        said = msgspec.json.decode(text, type=_Said)
+    except msgspec.MsgspecError as error:
+        raise HsmError(f"compose can not read the base as hsm needs it: {error}", _ASK) from error
+    odd = [name for name in said.services or () if not _SERVICE.fullmatch(name)]
+    if odd:
+        raise HsmError(f"compose can not read the base as hsm needs it: {odd[0]!r} is no name of a service", _ASK)
+    return Base(name=said.name, services=said.services or {}, volumes=said.volumes or {},
+                networks=said.networks or {}, root=root)  # fmt: skip
 
 
 def image_values(images: frozenset[str], reading: Reading) -> tuple[dict[str, str], Cached | None]:

@@ -7,6 +7,7 @@ Tags (!reset, !override) stand only where the base has the key: each costs compo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -203,16 +204,19 @@ def _ports(form: Form, section: Mapping[str, object]) -> dict[str, object]:
     return {"ports": new if len(kept) == len(old) else Override([*kept, *new])}
 
 
+_RANGE, _LAST_PORT = re.compile(r"([0-9]{1,5})-([0-9]{1,5})"), 65535
+
+
 def container_ports(port: object) -> frozenset[tuple[str, str]]:
     """The (port, protocol) pairs inside the container, of compose's long or short form. The short form may be a range;
-    a variable is a port of its own."""
+    a variable is a port of its own, and so is what can be none: compose judges it."""
     if isinstance(port, Mapping):
         return frozenset({(str(port.get("target")), str(port.get("protocol") or "tcp"))})
     target, _, protocol = mounts.split(str(port))[-1].partition("/")
-    first, _, last = target.partition("-")
-    known = first.isdigit() and last.isdigit()
-    numbers = [str(number) for number in range(int(first), int(last) + 1)] if known else [target]
-    return frozenset((number, protocol or "tcp") for number in numbers)
+    found = _RANGE.fullmatch(target)
+    if found and int(found[1]) <= int(found[2]) <= _LAST_PORT:
+        return frozenset((str(number), protocol or "tcp") for number in range(int(found[1]), int(found[2]) + 1))
+    return frozenset({(target, protocol or "tcp")})
 
 
 def _volumes(form: Form, section: Mapping[str, object], site: Site) -> dict[str, object]:

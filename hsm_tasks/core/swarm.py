@@ -6,6 +6,7 @@ Input is what `docker compose config` prints of a bundle: variables filled in, p
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ _DROPPED: Final = {
 }
 _LIMITS: Final = {"mem_limit": "memory", "cpus": "cpus", "pids_limit": "pids"}
 _RESTART: Final = {"always": "any", "unless-stopped": "any", "no": "none"}
+_NUMBER: Final = re.compile(r"[0-9]+")
 _LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
@@ -148,6 +150,9 @@ class _Work(msgspec.Struct):
         written = str(keys.get("restart") or "")
         if name in self.asked.oneshots or written.startswith("on-failure"):
             attempts = written.partition(":")[2]
+            if attempts and not _NUMBER.fullmatch(attempts):
+                self.objections.append(f"{name}: restart: {written} names no number of attempts")
+                return {}
             return {"condition": "on-failure", **({"max_attempts": int(attempts)} if attempts else {})}
         return {"condition": _RESTART[written]} if written in _RESTART else {}
 
@@ -161,7 +166,7 @@ class _Work(msgspec.Struct):
         made: dict[str, Any] = {"target": int(port["target"]), "protocol": port.get("protocol", "tcp"),
                                 "mode": self.asked.ports}
         published = str(port.get("published") or "")
-        if published and not published.isdigit():
+        if published and not _NUMBER.fullmatch(published):
             self.objections.append(f"{name}: a swarm publishes one port, not {published}")
         elif published:
             made["published"] = int(published)

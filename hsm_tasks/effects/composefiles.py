@@ -8,6 +8,7 @@ whose content can not be known without fetching it at each start.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from typing import TypeAlias
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.effects import files as disk
 
+MOST = 1_000_000
+"""Values of one compose file, each alias counted in full."""
 GENERATED = "docker-compose.hsm.yml"
 # in the order in which compose looks for them; its override is found by its own name, whatever the name of the base
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -83,6 +86,40 @@ def sources(files: Sequence[Path]) -> tuple[Path, ...]:
     seen: set[tuple[Path, Path, bool]] = set()
     found = [path for file in files for path in _follow(file, root, True, seen)]
     return tuple(dict.fromkeys([*found, clean(root / ".env")]))
+
+
+def refuse_bombs(files: Sequence[Path]) -> None:
+    """HsmError for a file whose aliases stand for more than anybody means: compose would unfold them for hours."""
+    for path in sources(files):
+        data = content(path) or b""
+        if b"*" in data and b"&" in data and _unfolded(data) > MOST:
+            why = f"the aliases in {path} stand for more than {MOST} values"
+            raise HsmError(f"compose can not read the base: {why}", "write them out, or leave them away")
+
+
+def _unfolded(data: bytes) -> int:
+    """How many values there are with each alias written out; not counted further than `MOST`."""
+    import yaml
+
+    anchors: dict[str, int] = {}
+    open_: list[tuple[str | None, int]] = []
+    total = 0
+    with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError):  # compose will say what is wrong
+        for event in yaml.parse(data, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
+            if isinstance(event, yaml.AliasEvent):
+                total += anchors.get(str(event.anchor), 0)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                total += 1
+                open_.append((event.anchor, total))
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, before = open_.pop()
+                anchors |= {anchor: total - before + 1} if anchor else {}
+            elif isinstance(event, yaml.ScalarEvent):
+                total += 1
+                anchors |= {event.anchor: 1} if event.anchor else {}
+            if total > MOST:
+                break
+    return total
 
 
 def content(path: Path) -> bytes | None:
@@ -237,6 +274,8 @@ def _documents(data: bytes) -> list[Mapping[str, _Node]]:
     import yaml  # only the few files that lead on to others are parsed
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # makes text only, of any tag
+    if b"*" in data and b"&" in data and _unfolded(data) > MOST:
+        return []  # `refuse_bombs` says so
     try:
         documents = list(yaml.load_all(data, Loader=loader))
     except yaml.YAMLError:

@@ -26,6 +26,7 @@ from hsm_tasks.effects.gitlocal import (
     exclude,
     not_ignored,
     origin,
+    refuse_foreign,
     state,
     top_level,
     tracked,
@@ -249,6 +250,7 @@ def _checkout(directory: Path) -> CheckoutState:
     here = state(directory)
     if not here.is_repository:
         raise GitError(f"{directory} is not a checkout of git", "move it away, then run it again")
+    refuse_foreign(directory)
     return here
 
 

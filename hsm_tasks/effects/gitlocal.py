@@ -59,6 +59,7 @@ def state(directory: Path) -> CheckoutState:
     if not (directory / ".git").exists():
         return CheckoutState(False)
     shown = ("--untracked-files=normal", "--ignore-submodules=none")  # whatever the settings would leave out
+    _refuse_what_never_ends(directory)
     arguments = ("status", "--porcelain=v2", "--branch", "--show-stash", *shown)
     done = ask(*arguments, at=directory)
     if done.code:
@@ -66,6 +67,8 @@ def state(directory: Path) -> CheckoutState:
             return CheckoutState(False)
         raise refusal(arguments, done, f"can not read the checkout {directory}")
     folder = _git_folder(directory)
+    if _names_a_work_tree(folder):
+        _refuse_other_place(directory)
     operation = next((word for name, word in _UNDER_WAY.items() if (folder / name).exists()), None)
     return _read_status(done.out, operation, origin(directory))
 
@@ -99,11 +102,57 @@ def _git_folder(directory: Path) -> Path:
     return directory / files.read(dot).removeprefix("gitdir:").strip()
 
 
+def _common_folder(folder: Path) -> Path:
+    """Where what several checkouts share lies: the same folder for most."""
+    common = files.read_if_there(folder / "commondir")
+    return folder / common.strip() if common else folder
+
+
+def _refuse_what_never_ends(directory: Path) -> None:
+    """git itself would wait for the end of a pipe."""
+    dot = directory / ".git"
+    inside = (dot / name for name in ("HEAD", "commondir", "config", "config.worktree", "index", "packed-refs"))
+    for path in (dot, *inside):
+        if files.never_ends(path):
+            raise GitError(f"{path} is a pipe or a device: git may wait for its end for ever", "take it away")
+
+
+def _names_a_work_tree(folder: Path) -> bool:
+    """Whether core.worktree may be set: git takes it from these files alone, and follows no include for it."""
+    places = (_common_folder(folder) / "config", folder / "config.worktree")
+    return any("worktree" in (files.read_if_there(path) or "").casefold() for path in places)
+
+
+def _refuse_other_place(directory: Path) -> None:
+    """The files of a repository may lie anywhere (core.worktree): git would write there, over whatever it finds."""
+    top = _around(directory, "rev-parse", "--show-toplevel").out.rstrip("\n")
+    if Path(top or "/") != directory.resolve():
+        hint = f"git config --file {directory}/.git/config --unset core.worktree, or move it away, then run it again"
+        raise GitError(f"{directory} is in the way: its files are elsewhere, in {top} (core.worktree)", hint)
+
+
+def refuse_foreign(directory: Path) -> None:
+    """GitError where `.git` is that of another checkout: git would move the branch there, under somebody's hands.
+
+    Of a worktree, and of a submodule, the folder that `.git` leads to says so itself.
+    """
+    dot, folder = directory / ".git", _git_folder(directory)
+    if dot.is_dir() and not dot.is_symlink():
+        if not (dot / "commondir").exists():
+            return
+        folder = _common_folder(dot)
+    elif (back := files.read_if_there(folder / "gitdir")) is not None:
+        if (folder / back.strip()).parent.resolve() == directory.resolve():
+            return
+    elif _names_a_work_tree(folder):  # it is this one: `state` has looked
+        return
+    message = f"{directory} is in the way: it uses the repository {folder}, which knows nothing of it"
+    raise GitError(message, "make it one of its worktrees (git worktree add), or move it away, then run it again")
+
+
 def origin(directory: Path) -> str | None:
     """The url of origin, as it was written."""
-    folder = _git_folder(directory)
-    common = files.read_if_there(folder / "commondir")
-    config = files.read_if_there((folder / common.strip() if common else folder) / "config") or ""
+    config = files.read_if_there(_common_folder(_git_folder(directory)) / "config") or ""
     section = re.search(r'^\[remote "origin"\]\n((?:(?!\[).*\n?)*)', config, re.MULTILINE)
     url = section and re.search(r"^\s*url\s*=\s*(.*?)\s*$", section[1], re.MULTILINE)
     if not url:
@@ -158,9 +207,10 @@ def exclude(directory: Path, patterns: Iterable[str]) -> None:
 
 
 def top_level(directory: Path) -> Path | None:
-    """The root of the work tree that this folder is in."""
+    """The root of the work tree that this folder is in; None also where the repository has its files elsewhere."""
     done = _around(directory, "rev-parse", "--show-toplevel")
-    return None if done.code else Path(done.out.rstrip("\n"))
+    top = Path(done.out.rstrip("\n"))
+    return None if done.code or not directory.resolve().is_relative_to(top.resolve()) else top
 
 
 def _around(directory: Path, *arguments: str, text_in: str | None = None) -> Done:

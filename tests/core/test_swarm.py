@@ -74,6 +74,17 @@ def test_an_update_rolls_back_and_starts_first_where_two_can_run_side_by_side() 
     assert service({"volumes": [volume]})["deploy"]["update_config"]["order"] == "stop-first"
 
 
+@pytest.mark.parametrize("written", ["on-failure:x", "on-failure:²", "on-failure:-1"])
+def test_attempts_that_are_no_number_are_an_objection(written: str) -> None:
+    assert converted({"restart": written}).objections == (f"api: restart: {written} names no number of attempts",)
+
+
+def test_a_published_port_that_is_no_number_is_an_objection() -> None:
+    for published in ("8080-8090", "²"):
+        (objection,) = converted({"ports": [{"target": 80, "published": published}]}).objections
+        assert objection == f"api: a swarm publishes one port, not {published}"
+
+
 def test_ports_are_numbers_in_the_mode_of_the_target() -> None:
     port = {"target": 80, "published": "8080", "protocol": "tcp", "mode": "ingress"}
     assert service({"ports": [port]}, ports="host")["ports"] == [

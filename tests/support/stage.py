@@ -11,6 +11,7 @@ from hsm_tasks.core.choose import Chosen, Finding, choose
 from hsm_tasks.core.load import Source, load
 from hsm_tasks.core.lock import Lock
 from hsm_tasks.core.model import Base, Pin, Stack
+from hsm_tasks.core.needs import named_images
 from hsm_tasks.core.plan import Plan
 from hsm_tasks.core.render import Site, fill, open_pins, render
 from hsm_tasks.core.scene import Paths, Scene
@@ -69,10 +70,13 @@ PATHS = Paths(stack="stacks/shop", base="stacks/shop", state=".hsm/shop", repos=
 
 def scene(hsm: str, services: str, local: str | None = None, **more: Any) -> Scene:
     """A stack in stacks/shop, with nothing in its locks; images have no variables."""
-    committed, mine, below = stack(hsm), stack(hsm, local), base(services)
+    return scene_of(stack(hsm), stack(hsm, local), base(services), **more)
+
+
+def scene_of(committed: Stack, mine: Stack, below: Base, **more: Any) -> Scene:
+    """The same of values: the stack as committed and as it is here, and the base."""
     here, there = choose(mine, below)[0], choose(committed, below)[0]
-    written = {keys["image"] for keys in below.services.values() if "image" in keys}
-    written |= {s.prod.image for either in (committed, mine) for s in either.services.values() if s.prod.image}
+    written = {form.image for either in (committed, mine) for form in named_images(either, below) if form.image}
     values: Mapping[str, Any] = {
         "images": {image: image for image in written},
         "lock": Lock(),
