@@ -35,7 +35,7 @@ _DEEP = 2  # levels of folders in which a compose file is looked for
 def init(folder: Path, words: Sequence[str], environ: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Makes the folder a stack. `words` are compose files, if they are not those that compose itself would take."""
     root, repos_dir = _workspace(folder)
-    if (folder / CONFIG).exists():
+    if _taken(folder / CONFIG):
         raise mistake(f"{CONFIG} is there already", "edit it, or take it away first; `hsm plan` shows what it does")
     named = _named(folder, words, environ)
     base_files = compose.base_files(folder, named or None, len(named) > 1, environ)
@@ -172,22 +172,29 @@ def _write(folder: Path, root: Path, repos_dir: str, made: propose.Proposal) -> 
     """A sentence for each file, after it is there."""
     top = git.top_level(folder)
     place = root if top is None or root.resolve().is_relative_to(top) else folder
-    added = ignore(place / ".gitignore", (f"/{repos_dir}/", f"{STATE}/", LOCAL, OVERRIDE))
-    if added:
-        yield f"{_shown(place / '.gitignore', folder)}: {', '.join(added)}"
+    ignored = place / ".gitignore"
+    if ignored.is_symlink():  # git does not follow it, and what it leads to may be anybody's
+        yield f"{_shown(ignored, folder)} is a link and stays as it is; what sync makes, it keeps out of git by itself"
+    elif added := ignore(ignored, (f"/{repos_dir}/", f"{STATE}/", LOCAL, OVERRIDE)):
+        yield f"{_shown(ignored, folder)}: {', '.join(added)}"
     schemas.keep(root / STATE)
-    if (root / "dodo.py").exists():
+    if _taken(root / "dodo.py"):
         if "hsm_tasks" not in (files.read_if_there(root / "dodo.py") or ""):
             yield f"{_shown(root / 'dodo.py', folder)} stays as it is: `hsm …` works; for `doit …` it needs the line"
             yield f"  {DODO.splitlines()[2].partition('  #')[0]}"
     else:
         files.write_if_changed(root / "dodo.py", DODO)
         yield f"{_shown(root / 'dodo.py', folder)}: one line, for those who type doit"
-    if made.local and not (folder / LOCAL).exists():
+    if made.local and not _taken(folder / LOCAL):
         files.write_if_changed(folder / LOCAL, made.local)
         yield f"{LOCAL}: the checkouts that are here already"
     files.write_if_changed(folder / CONFIG, made.config)
     yield f"{CONFIG}: {_summary(made)}"
+
+
+def _taken(path: Path) -> bool:
+    """Whether anything is there, and be it a link to nowhere: a file would take its place."""
+    return path.exists() or path.is_symlink()
 
 
 def _shown(path: Path, folder: Path) -> str:
@@ -196,9 +203,8 @@ def _shown(path: Path, folder: Path) -> str:
 
 def ignore(path: Path, rules: Sequence[str]) -> list[str]:
     """Appends the rules that a .gitignore lacks; what stands there stays, byte for byte. Says which were missing."""
-    path = path.resolve()
     try:
-        text = path.read_bytes().decode() if path.exists() else ""
+        text = files.content(path).decode() if path.exists() else ""
     except UnicodeDecodeError as error:
         raise HsmError(f"{path} is not text in UTF-8 (byte {error.start})", "it needs the rules of hsm") from error
     there = {line.strip().strip("/") for line in text.splitlines()}

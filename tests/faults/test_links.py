@@ -104,6 +104,36 @@ def test_what_a_person_names_is_written_into_and_stays_what_it_is(make: Make, tm
     assert stat.S_ISCHR(Path("/dev/null").lstat().st_mode)
 
 
+@pytest.mark.parametrize("target", ["../letter", "mine", "nowhere"])
+def test_init_writes_through_no_link_and_replaces_none(make: Make, tmp_path: Path, target: str) -> None:
+    """git follows no .gitignore that is a link, so rules behind one would keep nothing away from it."""
+    here = make("hsm", {"docker-compose.yml": "services: {web: {image: scratch}}\n", "mine": "*.log\n"})
+    (here.root / "hsm.yaml").unlink()
+    here.under_git()
+    (tmp_path / "letter").write_text("a person's\n")
+    links = [here.root / name for name in (".gitignore", "dodo.py", "hsm.local.yaml")]
+    for link in links:
+        link.symlink_to(target)
+    done = here.run("init")
+    assert ".gitignore is a link and stays as it is" in done.err
+    assert {str(link.readlink()) for link in links} == {target}
+    assert (tmp_path / "letter").read_text() == "a person's\n"
+    assert here.read("mine") == "*.log\n"
+    assert not (here.root / "nowhere").exists()
+    (here.root / "hsm.yaml").unlink()
+    (here.root / "hsm.yaml").symlink_to("nowhere")
+    assert "hsm.yaml is there already" in here.run("init", code=3).err
+    assert (here.root / "hsm.yaml").is_symlink()
+
+
+def test_init_waits_for_no_pipe(make: Make) -> None:
+    here = make("hsm", {"docker-compose.yml": "services: {web: {image: scratch}}\n"})
+    (here.root / "hsm.yaml").unlink()
+    os.mkfifo(here.root / ".gitignore")
+    assert "it is no file" in here.run("init", code=None).err
+    assert not (here.root / "hsm.yaml").exists()
+
+
 def test_sources_can_not_lead_a_mount_or_a_build_out_of_their_checkout(make: Make, servers: Servers) -> None:
     """Who may push to the repository is not who may read this machine."""
     servers.repository("leading", {"src/main": "1\n", "Dockerfile": "FROM scratch\n"})
