@@ -296,6 +296,7 @@ def _do(opened: Opened, line: Line, world: World) -> int:
     session = _session(opened, line)
     session["own"] = own.needed(meant.own, selected)
     session["records"], session["certain"] = records, tuple(fresh)
+    session["mask"] = report.clean
     if held is None:
         session["on_fresh"] = partial(_keep_snapshot, opened, made, line, report.clean(by_hand))
     code = engine.run(["run", *line.options, *line.own_variables, *line.typed(selected)], graph, **session)

@@ -52,6 +52,8 @@ class Session(TypedDict, total=False):
     """None: nothing is remembered."""
     reporter: type
     """The class that talks, where the line has no -r."""
+    mask: Callable[[str], str]
+    """What takes out of a failure what nobody is to see, where the line has a -r: doit's own reporters do not."""
     jobs: int
     """How many steps run at once, where the line has no -n; 0: one, in the main thread."""
     own: Sequence[Task]
@@ -234,8 +236,11 @@ class _Run(_Command, Run):
         certain = session.get("certain", ())
         ledger = Ledger(records, self.loader.crew, RunLog(Path(named) if named else None), certain)
         self.loader.ledger = ledger
-        seams = {"ledger": ledger, "verbosity": spoken}
         chosen = self.reporters[asked] if isinstance(asked, str) else asked
+        hide = session.get("mask")
+        seams = {"ledger": ledger, "verbosity": spoken}
+        if hide and asked is not chosen:
+            seams["mask"] = staticmethod(hide)
         # Threads: a fork would share the state file, and cannot see what on_interrupt has to end.
         options |= {"reporter": type(chosen.__name__, (Recorded, chosen), seams), "par_type": "thread"}
         options |= {"verbosity": 0, "force_verbosity": True}

@@ -257,6 +257,8 @@ class Recorded:
     """Mixed into whichever reporter -r chose: the ledger hears first, and the reporter only of tasks of this run."""
 
     ledger: Ledger
+    mask: Callable[[str], str] | None = None
+    """What doit's own reporters do not know: which words nobody is to see."""
 
     def initialize(self, tasks: Mapping[str, Any], selected: Sequence[str]) -> None:
         self.ledger.tasks = _needed(tasks, selected)
@@ -281,6 +283,9 @@ class Recorded:
         super().skip_ignore(task)  # type: ignore[misc]
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
+        if self.mask:
+            fail.message = self.mask(str(fail.message))
+            fail.traceback = "".join(map(self.mask, fail.traceback))
         self.ledger.failed(task, fail)
         super().add_failure(task, fail)  # type: ignore[misc]
 

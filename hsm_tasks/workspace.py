@@ -92,13 +92,22 @@ def secret_values(workspace: Workspace, environ: Mapping[str, str]) -> tuple[str
         for path in sorted(path for path in (workspace.root / folder).glob("*.env*") if path.is_file()):
             with contextlib.suppress(HsmError):
                 pairs += _assignments(files.read_if_there(path) or "")
-    return tuple({value for name, value in pairs if len(value) > 3 and _SECRET.search(name)})
+    secret = {value for name, value in pairs if len(value) > 3 and _SECRET.search(name)}
+    # a key of many lines is shown line by line; a short one (`}`) is no secret by itself
+    return tuple(secret | {line for value in secret for line in value.splitlines() if len(line) > 7})
 
 
 def _assignments(text: str) -> Iterator[tuple[str, str]]:
     """The variables of an env file; a value that is followed by a comment with it and without."""
-    for line in text.splitlines():
+    lines = iter(text.splitlines())
+    for line in lines:
         name, _, value = line.removeprefix("export ").partition("=")
+        quote = value.lstrip()[:1]
+        if quote in ("'", '"') and quote not in value.lstrip()[1:]:  # it goes on until the quote ends
+            for more in lines:
+                value += f"\n{more.partition(quote)[0]}"
+                if quote in more:
+                    break
         for form in dict.fromkeys((value, value.partition(" #")[0])):
             yield name.strip(), form.strip().strip("'\"")
 

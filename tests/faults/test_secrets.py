@@ -145,3 +145,64 @@ def test_what_is_wrong_shows_no_secret(search: Search) -> None:
         search.look(what)
         search.workspace.write(file, text)
     assert not search.found, "\n".join(dict.fromkeys(search.found))
+
+
+LOUD = {"key": "mark-first-line-4711\nmark-second-line-4711", "written": "mark-of-a-file-4711\nmark-below-it-4711"}
+TELL = "echo arg $BUILD_TOKEN; env; printf '%s\\n' \"$SIGNING_KEY\""
+SPEAKING = {
+    "hsm.yaml": """\
+services:
+  building: {mode: dev, repo: {url: "@GIT@/loud.git", ref: main},
+             dev: {build: {args: &args {BUILD_TOKEN: "${BUILD_TOKEN}", SIGNING_KEY: "${SIGNING_KEY}"}}}}
+  failing: {mode: dev, repo: {url: "@GIT@/loud.git", ref: main},
+            dev: {build: {dockerfile: failing.Dockerfile, args: *args}}}
+""",
+    "docker-compose.yml": """\
+services:
+  building: {image: x, command: ["true"], stop_signal: SIGKILL}
+  failing: {image: x}
+  dying: &dying
+    image: @REG@/base:1
+    command: ["sh", "-c", "env; printf '%s' \\"$$DB_PASSWORD\\" >&2; exit 3"]
+    environment: {DB_PASSWORD: , SERVICE_TOKEN: "${SERVICE_TOKEN}", SIGNING_KEY: }
+    env_file: [api.env]
+  ill: {<<: *dying, command: ["sh", "-c", "env; sleep 600"], stop_signal: SIGKILL,
+        healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1}}
+""",
+    ".env": f"SERVICE_TOKEN={MARK['dottoken']}\n",
+    "api.env": f"API_KEY={MARK['envfile']}\nFILE_KEY=\"{LOUD['written']}\"\n",
+}
+
+
+@pytest.mark.docker
+def test_builds_and_containers_that_say_their_secrets_are_shown_without_them(live: Make, tmp_path: Path) -> None:
+    """Every known one is cut out, also of a key that has several lines."""
+    here = live("doit", SPEAKING)
+    here.servers.repository("loud", {
+        "Dockerfile": f"FROM @REG@/base:1\nARG BUILD_TOKEN\nARG SIGNING_KEY\nRUN {TELL}\n",
+        "failing.Dockerfile": f"FROM @REG@/base:1\nARG BUILD_TOKEN\nARG SIGNING_KEY\nRUN {TELL}; exit 7\n",
+    })  # fmt: skip
+    home = tmp_path / "home"
+    home.mkdir()
+    here.variables |= {**ENVIRON, "SIGNING_KEY": LOUD["key"], "HSM_RUN_LOG": str(home / "run.log")}
+    secret = [MARK[name] for name in ("password", "dottoken", "envfile", "argument")]
+    secret += [line for value in LOUD.values() for line in value.splitlines()]
+    heard, found = "", list[str]()
+    for words in (
+        ("build:building",), ("--continue", "build"), ("up:dying",), ("up:ill",), ("--continue", "up"),
+        ("-v2", "up:dying"), ("-r", "json", "up:dying"), ("-r", "executed-only", "up:dying"),
+        ("status",), ("status", "--json"),
+        ("plan", "--json", "up"), ("graph",), ("down",),
+    ):  # fmt: skip
+        said = here.run(*words, code=None).both
+        heard += said
+        found += [f"{words} prints {line}" for line in said.splitlines() if any(mark in line for mark in secret)]
+        for top in (here.root / ".hsm", home):
+            files = [path for path in top.rglob("*") if path.is_file()]
+            found += [f"{words}: {path}" for path in files if any(_holds(path.read_bytes(), mark) for mark in secret)]
+        override = here.stack / "docker-compose.hsm.yml"
+        found += [f"{words}: the override" for mark in secret if override.exists() and mark in override.read_text()]
+    assert not found, "\n".join(dict.fromkeys(found))
+    assert "exit code: 7" in heard or "did not complete successfully" in heard, heard
+    assert heard.count("its last words:") >= 2, heard
+    assert "***" in heard
