@@ -39,8 +39,11 @@ import gc, os, sys
 import doit.doit_cmd
 gc.disable()
 from pathlib import Path
-from hsm_tasks import certain, cli, engine, starting, tasks, workspace
-from hsm_tasks.scene import open_stack
+from hsm_tasks.run import certain, engine
+from hsm_tasks import cli
+from hsm_tasks.steps import starting, tasks
+from hsm_tasks.stack import workspace
+from hsm_tasks.stack.scene import open_stack
 here = workspace.find(Path.cwd())
 open_stack(here, here.pick(None, os.environ), os.environ)
 os._exit(0)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from hsm_tasks.core.errors import HsmError
 
 if TYPE_CHECKING:
-    from hsm_tasks.scene import Opened
+    from hsm_tasks.stack.scene import Opened
 
 __all__ = ["Group", "Service", "Stack", "stack"]
 
@@ -103,8 +103,8 @@ def too_early() -> Opened:
 def _usual() -> Opened:
     import os
 
-    from hsm_tasks import workspace
-    from hsm_tasks.scene import Wish, open_stack
+    from hsm_tasks.stack import workspace
+    from hsm_tasks.stack.scene import Wish, open_stack
 
     here = workspace.find(Path.cwd())
     return open_stack(here, here.pick(None, os.environ), os.environ, Wish(look=True))
@@ -121,7 +121,7 @@ def _view(opened: Opened) -> Stack:
 def _made(opened: Opened) -> Stack:
     from types import MappingProxyType
 
-    from hsm_tasks.commands import active
+    from hsm_tasks.steps.commands import active
 
     scene, root = opened.scene, opened.workspace.root
     forms, starting = sorted(scene.chosen.forms), set(active(scene.chosen))

@@ -14,32 +14,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.structs import replace
 
-from hsm_tasks import (
-    __version__,
-    api,
-    aside,
-    commands,
-    meaning,
-    own,
-    report,
-    schemas,
-    shortcut,
-    snapshot,
-    status,
-    tables,
-    usage,
-    workspace,
-)
+from hsm_tasks import __version__, api, meaning, shortcut
+from hsm_tasks.aside import answers
 from hsm_tasks.core.errors import ConfigError, HsmError, known, mistake
 from hsm_tasks.line import SPEAK_JSON, TAKES_ALL, Line, parse, variables
-from hsm_tasks.scene import Opened, Wish, open_stack
-from hsm_tasks.words import COMMANDS, DOIT, STEPS, Word, bare, not_selected, there_are
-from hsm_tasks.workspace import STATE, Workspace
-from hsm_tasks.world import World
+from hsm_tasks.look import status
+from hsm_tasks.screen import report, tables, usage
+from hsm_tasks.screen.words import COMMANDS, DOIT, STEPS, Word, bare, not_selected, there_are
+from hsm_tasks.stack import schemas, snapshot, workspace
+from hsm_tasks.stack.scene import Opened, Wish, open_stack
+from hsm_tasks.stack.workspace import STATE, Workspace
+from hsm_tasks.steps import commands, own
+from hsm_tasks.steps.world import World
 
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
-    from hsm_tasks.engine import Session
+    from hsm_tasks.run.engine import Session
     from hsm_tasks.shortcut import Snapshot
 
 ASKING = ("list", "info", "tabcompletion")
@@ -80,7 +70,7 @@ def _main(argv: list[str]) -> int:
         print(__version__)
         return 0
     argv = _help_first(_json_behind(argv))
-    told = aside.answer(argv)
+    told = answers.answer(argv)
     if told is not None:
         return told
     here = workspace.find(Path.cwd())
@@ -126,7 +116,7 @@ def _help_first(argv: list[str]) -> list[str]:
 
 def _help(here: Workspace, line: Line) -> int:
     if line.words and str(line.words[0]) != "help":
-        from hsm_tasks import engine
+        from hsm_tasks.run import engine
 
         head = line.words[0].head
         if head in DOIT and head not in COMMANDS:
@@ -177,7 +167,7 @@ def _ask(here: Workspace, name: str, line: Line) -> int:
     """Questions take no lock."""
     head = line.first.head
     if line.command == "run" and line.ships:
-        from hsm_tasks import shipping
+        from hsm_tasks.ship import shipping
 
         target = line.variables.get("target")
         return shipping.run(head, shipping.Asked(here, name, os.environ, line.frozen, line.rest, target, line.words))
@@ -212,7 +202,7 @@ def _plan(here: Workspace, name: str, line: Line) -> int:
 
 
 def _draw(here: Workspace, name: str, line: Line) -> int:
-    from hsm_tasks import graph
+    from hsm_tasks.look import graph
 
     question = graph.asked(line.rest)
     opened, made, gathered = _foreseen(here, name, line, question.words, graph.USUAL)
@@ -221,7 +211,7 @@ def _draw(here: Workspace, name: str, line: Line) -> int:
 
 
 def _watch(here: Workspace, name: str, line: Line) -> int:
-    from hsm_tasks import watching
+    from hsm_tasks.look import watching
 
     given = (f"{key}={value}" for key, value in line.variables.items() if key != "stack")
     asked = watching.Asked(here, name, (line.first, *map(Word.parse, line.rest)), (*line.options, *given), report.say)
@@ -232,7 +222,7 @@ def _foreseen(
     here: Workspace, name: str, line: Line, words: Sequence[str], usual: Sequence[str]
 ) -> tuple[Opened, Plan, dict[str, Any]]:
     """The stack as these words would make it, its plan, and what would run; nothing is written or started."""
-    from hsm_tasks.preview import preview
+    from hsm_tasks.look.preview import preview
 
     asked = replace(parse(words, line.dodo, partial(meaning.peek, here, line.dodo, words)), variables=line.variables)
     opened = open_stack(here, name, os.environ, replace(meaning.wish(asked), look=True))
@@ -263,7 +253,7 @@ def _run(here: Workspace, name: str, line: Line) -> int:
 
 
 def _run_doit(opened: Opened, line: Line) -> int:
-    from hsm_tasks import engine
+    from hsm_tasks.run import engine
 
     world = World(opened, report.progress, report.say, looks=line.command in ASKING)
     if line.command != "run":
@@ -276,7 +266,8 @@ def _run_doit(opened: Opened, line: Line) -> int:
 
 def _do(opened: Opened, line: Line, world: World) -> int:
     """A run of the steps that the words of the line need."""
-    from hsm_tasks import certain, engine, stale, tasks
+    from hsm_tasks.run import certain, engine
+    from hsm_tasks.steps import stale, tasks
 
     meant = meaning.meant(opened, line, world)
     made, selected = meant.plan, meant.selected
@@ -355,7 +346,7 @@ def _asked(line: Line) -> str | None:
 
 def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, steps: list[str], files: list[str]) -> None:
     """Of a plain sync, or of the one that stands before a start: `shortcut` knows of no other."""
-    from hsm_tasks import stale, tasks
+    from hsm_tasks.steps import stale, tasks
 
     asked = _asked(line)
     if asked is not None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from hsm_tasks import own, report
 from hsm_tasks.core.errors import ConfigError, mistake
-from hsm_tasks.own import Dodo, Own
-from hsm_tasks.words import SHIPPING, Word, looks_at_updates
+from hsm_tasks.screen import report
+from hsm_tasks.screen.words import SHIPPING, Word, looks_at_updates
+from hsm_tasks.steps import own
+from hsm_tasks.steps.own import Dodo, Own
 
 SPEAK_JSON = ("plan", "status", "stacks", "doctor", "update", *SHIPPING)
 TAKES_ALL = ("plan", "graph", "watch", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
@@ -90,7 +91,7 @@ def parse(argv: Sequence[str], dodo: Dodo | None = None, peek: Callable[[], Own]
 
     `peek` gives the user's tasks, since only they know which of the words behind them are theirs.
     """
-    from hsm_tasks import engine
+    from hsm_tasks.run import engine
 
     given = variables(argv)
     command, options, rest = engine.split([arg for arg in argv if not _is_variable(arg)])
@@ -123,7 +124,7 @@ def _split_all(
     command: str, rest: Sequence[str], dodo: Dodo | None, peek: Callable[[], Own]
 ) -> tuple[list[str], list[Word]]:
     """Options that stand among the words, and the words."""
-    from hsm_tasks import engine
+    from hsm_tasks.run import engine
 
     options: list[str] = []
     words: list[Word] = []

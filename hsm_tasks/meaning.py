@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from hsm_tasks import api, own
+from hsm_tasks import api
 from hsm_tasks.line import Line, variables
-from hsm_tasks.own import Dodo, Own
-from hsm_tasks.scene import Opened, Wish, open_stack
-from hsm_tasks.switch import switched
-from hsm_tasks.words import SWITCHES, Word, resolve
-from hsm_tasks.workspace import Workspace
-from hsm_tasks.world import World
+from hsm_tasks.screen.words import SWITCHES, Word, resolve
+from hsm_tasks.stack.scene import Opened, Wish, open_stack
+from hsm_tasks.stack.switch import switched
+from hsm_tasks.stack.workspace import Workspace
+from hsm_tasks.steps import own
+from hsm_tasks.steps.own import Dodo, Own
+from hsm_tasks.steps.world import World
 
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
-    from hsm_tasks.tasks import Task
+    from hsm_tasks.steps.tasks import Task
 
 
 def peek(here: Workspace, dodo: Dodo | None, argv: Sequence[str]) -> Own:
@@ -48,8 +49,8 @@ class Meant(NamedTuple):
 
 
 def meant(opened: Opened, line: Line, world: World) -> Meant:
-    from hsm_tasks import stale, tasks
     from hsm_tasks.core.plan import plan
+    from hsm_tasks.steps import stale, tasks
 
     api.offer(lambda: opened)
     made, chosen = plan(opened.scene), opened.scene.chosen
@@ -64,7 +65,7 @@ def meant(opened: Opened, line: Line, world: World) -> Meant:
 
 def graph(opened: Opened, line: Line, world: World) -> tuple[Meant, list[Task]]:
     """What the line means, and all tasks of hsm."""
-    from hsm_tasks import tasks
+    from hsm_tasks.steps import tasks
 
     found = meant(opened, line, world)
     return found, tasks.tasks(found.plan, world, found.selected, found.own)

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks import schemas
 from hsm_tasks.core.schema import DevKeys, ProdKeys, Raw
 from hsm_tasks.core.yamltext import flow
+from hsm_tasks.stack import schemas
 
 PLACE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 HEAD = """\

@@ -18,7 +18,7 @@ from hsm_tasks.core.render import Site, render
 from hsm_tasks.core.scalars import Schema, schema_from, typed
 from hsm_tasks.core.schema import DevKeys, LocalFile, ProdKeys, StackFile
 from hsm_tasks.core.yamltext import parse
-from hsm_tasks.words import COMMANDS, NEEDS_NAME
+from hsm_tasks.screen.words import COMMANDS, NEEDS_NAME
 
 ROOT = Path(__file__).resolve().parent.parent
 README, RUSSIAN, MANUAL, DECISIONS, CHANGES = (
@@ -211,7 +211,7 @@ def test_the_reading_order_names_files_that_are_there_and_the_package_repeats_it
     assert len(files) >= 5
     assert all((ROOT / name).is_file() for name in files)
     told = (ROOT / "hsm_tasks/__init__.py").read_text(encoding="utf-8")
-    assert {"core/model.py", "core/plan.py", "tasks.py", "actions.py"} <= set(re.findall(r"[\w/]+\.py", told))
+    assert {"core/model.py", "core/plan.py", "steps/tasks.py", "steps/actions.py"} <= set(re.findall(r"[\w/]+\.py", told))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -20,9 +20,9 @@ from doit.reporter import ConsoleReporter, JsonReporter
 from doit.runner import MThreadRunner, Runner
 from doit.task import Task
 
-from hsm_tasks import engine
 from hsm_tasks.core.errors import ConfigError, HsmError
-from hsm_tasks.engine import Words
+from hsm_tasks.run import engine
+from hsm_tasks.run.engine import Words
 from tests.support.steps import do, ended, fail, interrupted, lines, out, process, ran, results, step
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.fingerprint import Fingerprint, Words
-from hsm_tasks.records import Checker
-from hsm_tasks.seen import see, unchanged
+from hsm_tasks.run.fingerprint import Fingerprint, Words
+from hsm_tasks.run.records import Checker
+from hsm_tasks.run.seen import see, unchanged
+from hsm_tasks.run.state import State
 from hsm_tasks.shortcut import is_calm
-from hsm_tasks.state import State
 from tests.support.steps import do, out, ran, step
 
 

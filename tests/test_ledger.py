@@ -10,7 +10,7 @@ import pytest
 from doit.exceptions import TaskFailed
 
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.ledger import Crew, RunLog, guarded
+from hsm_tasks.run.ledger import Crew, RunLog, guarded
 from tests.support.steps import do, lines, process, step
 from tests.support.steps import ended as end_of
 

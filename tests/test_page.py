@@ -12,8 +12,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from hsm_tasks import graph
 from hsm_tasks.core.drawing import Drawing
+from hsm_tasks.look import graph
 from tests.core.drawings import HOSTILE, hostile, small
 from tests.support.browser import browser
 

@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
-from hsm_tasks import BUG, commands, report, shortcut
+from hsm_tasks import BUG, shortcut
 from hsm_tasks.core.errors import Along, CommandFailed, ConfigError, HsmError, Problem
-from hsm_tasks.engine import Words
-from hsm_tasks.report import Reporter
+from hsm_tasks.run.engine import Words
+from hsm_tasks.screen import report
+from hsm_tasks.screen.report import Reporter
+from hsm_tasks.steps import commands
 from tests.support.steps import do, fail, out, step
 from tests.support.terminal import under_a_terminal
 
@@ -238,7 +240,7 @@ def test_durations_are_short(seconds: float, text: str) -> None:
 
 
 def test_progress_in_a_pipe_is_a_line_now_and_then(said: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hsm_tasks.lines._PLAIN_SECONDS", 0.1)
+    monkeypatch.setattr("hsm_tasks.screen.lines._PLAIN_SECONDS", 0.1)
 
     def clone() -> None:
         for number in range(40):
@@ -265,7 +267,8 @@ def test_outside_of_a_run_words_go_to_stderr_and_progress_nowhere(capsys: pytest
 
 
 SLOW = """
-from hsm_tasks import report, shortcut
+from hsm_tasks.screen import report
+from hsm_tasks import shortcut
 def slow():
     report.progress("clone:api", "receiving 42%")
     time.sleep(0.5)
@@ -312,7 +315,7 @@ def test_a_dumb_terminal_is_treated_as_a_pipe(monkeypatch: pytest.MonkeyPatch) -
 
 def test_importing_the_module_is_cheap() -> None:
     heavy = "{'rich', 'git', 'docker', 'requests', 'doit'}"
-    checked = "import sys, hsm_tasks.report; print(" + heavy + " & set(sys.modules))"
+    checked = "import sys, hsm_tasks.screen.report; print(" + heavy + " & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", checked], capture_output=True, text=True, check=True, env=_environment()
     )

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped, unused-ignore]
 from ruamel.yaml import YAML
 
-from hsm_tasks import schemas
+from hsm_tasks.stack import schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT_ONLY = "strings-stay-strings"  # a bare `010` in a command: hsm takes it for text, an editor for a number
@@ -58,7 +58,7 @@ def with_text_keys(tree: Any) -> Any:
 
 @pytest.mark.parametrize("name", [schemas.STACK, schemas.LOCAL])
 def test_the_shipped_schema_is_that_of_the_model(name: str) -> None:
-    assert schemas.shipped(name) == schemas.made()[name], "run: python -m hsm_tasks.schemas"
+    assert schemas.shipped(name) == schemas.made()[name], "run: python -m hsm_tasks.stack.schemas"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

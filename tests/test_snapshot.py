@@ -47,7 +47,8 @@ def hear(event, given):
     if event == "open" and isinstance(given[0], (str, bytes)):
         seen.add(os.path.abspath(os.fsdecode(given[0])))
 sys.addaudithook(hear)
-from hsm_tasks import cli, snapshot
+from hsm_tasks import cli
+from hsm_tasks.stack import snapshot
 snapshot.keep = lambda *given: None
 assert cli.main(["sync"]) == 0
 print(json.dumps(sorted(seen)))

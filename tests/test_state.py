@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.state import SCHEMA, State
+from hsm_tasks.run.state import SCHEMA, State
 from tests.support.steps import do, ended, process, results, step
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hsm_tasks import completion, graph, shipping, usage
-from hsm_tasks.words import COMMANDS as ALL
+from hsm_tasks.aside import completion
+from hsm_tasks.look import graph
+from hsm_tasks.screen import usage
+from hsm_tasks.screen.words import COMMANDS as ALL
+from hsm_tasks.ship import shipping
 from tests.commands.bench import DOORS, Door, Servers
 from tests.commands.conftest import Make
 

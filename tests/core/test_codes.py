@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hsm_tasks import explain
+from hsm_tasks.aside import explain
 from hsm_tasks.core import codes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +92,7 @@ def test_the_example_of_a_section_is_of_its_code(code: str) -> None:
 
 
 def test_the_page_in_docs_is_the_one_that_is_shipped() -> None:
-    assert (ROOT / "docs/errors.md").read_text() == explain.page(), "run: python -m hsm_tasks.explain"
+    assert (ROOT / "docs/errors.md").read_text() == explain.page(), "run: python -m hsm_tasks.aside.explain"
 
 
 def test_no_section_is_of_a_code_that_there_is_not() -> None:

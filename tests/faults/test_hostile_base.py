@@ -28,7 +28,7 @@ from hsm_tasks.core.plan import Plan, handed_over, label, plan, synced
 from hsm_tasks.core.render import fill
 from hsm_tasks.core.scene import Scene
 from hsm_tasks.core.yamltext import parse_dump
-from hsm_tasks.reading import base_in
+from hsm_tasks.stack.reading import base_in
 from tests.faults.bases import BESIDE, ENVIRONMENTS, FILES, RIGHT_FILE, Shaper
 from tests.faults.hostile import nothing_but_reading, programs
 from tests.faults.kills import Stage

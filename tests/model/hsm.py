@@ -24,9 +24,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks import door, reading, shortcut
+from hsm_tasks import door, shortcut
 from hsm_tasks.core.errors import CommandFailed
 from hsm_tasks.effects import compose, git, process
+from hsm_tasks.stack import reading
 from tests.support import world
 
 _REAL_CLONE = git.clone

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks import engine
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.fingerprint import Part
+from hsm_tasks.run import engine
+from hsm_tasks.run.fingerprint import Part
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Task = dict[str, Any]

@@ -1,0 +1,1 @@
+"""Answers that need no stack that works: init, doctor, schema, explain, completion."""

@@ -1,0 +1,1 @@
+"""Questions about a stack: its status, its plan, its picture, and what changes while one watches."""
