@@ -30,7 +30,7 @@ from hsm_tasks.effects.composefiles import (
     env_files,
     profiles,
     project_name,
-    refuse_bombs,
+    refuse_endless,
     sources,
     surroundings,
 )
@@ -155,10 +155,10 @@ def read_base(files: Sequence[Path], folder: Path, env: Env = None) -> str:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    refuse_bombs(files)  # and a file that can not be followed: compose says only that there is none
     with ThreadPoolExecutor() as pool:  # compose takes long to start: three at a time take as long as one
         compatible = pool.submit(version)
         usual = pool.submit(_project_name, {}, files[0].parent, env)
+        refuse_endless(files)  # and a file that can not be followed: compose says only that there is none
         argv = ("docker", "compose", *_options(files, folder), *_AS_WRITTEN)
         read = pool.submit(ask, *argv, cwd=folder, env=env, explain=_BASE)
         compatible.result()

@@ -88,13 +88,24 @@ def sources(files: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*found, clean(root / ".env")]))
 
 
-def refuse_bombs(files: Sequence[Path]) -> None:
-    """HsmError for a file whose aliases stand for more than anybody means: compose would unfold them for hours."""
+def refuse_endless(files: Sequence[Path]) -> None:
+    """HsmError for what compose would read for ever, or until there is no memory left: a pipe, a device, a file that is
+    too long, aliases that stand for more than anybody means."""
     for path in sources(files):
-        data = content(path) or b""
-        if b"*" in data and b"&" in data and _unfolded(data) > MOST:
-            why = f"the aliases in {path} stand for more than {MOST} values"
-            raise HsmError(f"compose can not read the base: {why}", "write them out, or leave them away")
+        why = _endless(path)
+        if why:
+            raise HsmError(f"compose can not read the base: {path} {why}", "put another file there, or do not name it")
+
+
+def _endless(path: Path) -> str:
+    if disk.never_ends(path):
+        return "is a pipe or a device"
+    with contextlib.suppress(OSError):
+        if path.is_file() and path.stat().st_size > disk.LONGEST:
+            return f"is longer than {disk.LONGEST >> 20} MiB"
+    data = content(path) or b""
+    many = b"*" in data and b"&" in data and _unfolded(data) > MOST
+    return f"has aliases that stand for more than {MOST} values" if many else ""
 
 
 def _unfolded(data: bytes) -> int:
@@ -275,7 +286,7 @@ def _documents(data: bytes) -> list[Mapping[str, _Node]]:
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # makes text only, of any tag
     if b"*" in data and b"&" in data and _unfolded(data) > MOST:
-        return []  # `refuse_bombs` says so
+        return []  # `refuse_endless` says so
     try:
         documents = list(yaml.load_all(data, Loader=loader))
     except yaml.YAMLError:
