@@ -211,7 +211,8 @@ def test_the_reading_order_names_files_that_are_there_and_the_package_repeats_it
     assert len(files) >= 5
     assert all((ROOT / name).is_file() for name in files)
     told = (ROOT / "hsm_tasks/__init__.py").read_text(encoding="utf-8")
-    assert {"core/model.py", "core/plan.py", "steps/tasks.py", "steps/actions.py"} <= set(re.findall(r"[\w/]+\.py", told))
+    named = set(re.findall(r"[\w/]+\.py", told))
+    assert {"core/model.py", "core/plan.py", "steps/tasks.py", "steps/actions.py"} <= named
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
