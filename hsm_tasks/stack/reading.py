@@ -113,9 +113,11 @@ def base_in(text: str, root: str) -> Base:
         said = msgspec.json.decode(text, type=_Said)
     except msgspec.MsgspecError as error:
         raise HsmError(f"compose can not read the base as hsm needs it: {error}", _ASK) from error
-    odd = [name for name in said.services or () if not _SERVICE.fullmatch(name)]
-    if odd:
-        raise HsmError(f"compose can not read the base as hsm needs it: {odd[0]!r} is no name of a service", _ASK)
+    for name, keys in (said.services or {}).items():
+        if not _SERVICE.fullmatch(name):
+            raise HsmError(f"compose can not read the base as hsm needs it: {name!r} is no name of a service", _ASK)
+        if isinstance(keys.get("build"), list | int | float):
+            raise HsmError(f"compose can not read the base as hsm needs it: the build of {name} is no mapping", _ASK)
     return Base(name=said.name, services=said.services or {}, volumes=said.volumes or {},
                 networks=said.networks or {}, root=root)  # fmt: skip
 
