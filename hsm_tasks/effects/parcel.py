@@ -79,17 +79,40 @@ def escapes(link: Entry, folder: str) -> bool:
 
 
 def write(folder: Path, entries: Sequence[Entry], old: Iterable[str]) -> None:
-    """Makes the entries be there, the last one last; of what else is there only `old` paths go. Each file comes whole.
+    """Makes the entries be there, the last one last; of what else is there only `old` paths go. Each file comes whole,
+    and a folder that was not there, or empty, comes whole as well.
     """
     try:
-        for one in entries:
-            _put(folder / one.path, one)
-        for path in sorted(set(old) - {one.path for one in entries}, reverse=True):
-            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-                continue
-            _take_away(folder, folder / path)
+        if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
+            _write(folder, entries, old)
+            return
+        new = _beside(folder)
+        try:
+            _write(new, entries, ())
+            new.replace(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
         raise HsmError(f"{error.filename or folder} can not be written: {error.strerror}") from error
+
+
+def _beside(folder: Path) -> Path:
+    """A folder beside it, to be moved there; what killed runs left of the same goes."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in files.remains(folder):
+        shutil.rmtree(left, ignore_errors=True)
+    new = folder.with_name(f".{folder.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    new.mkdir()
+    return new
+
+
+def _write(folder: Path, entries: Sequence[Entry], old: Iterable[str]) -> None:
+    for one in entries:
+        _put(folder / one.path, one)
+    for path in sorted(set(old) - {one.path for one in entries}, reverse=True):
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            continue
+        _take_away(folder, folder / path)
 
 
 def _put(place: Path, one: Entry) -> None:

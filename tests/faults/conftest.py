@@ -15,6 +15,8 @@ from tests.support.registry import RegistryServer
 
 __all__ = ["Make", "live", "make", "servers", "stage"]
 
+collect_ignore_glob = [] if os.environ.get("HSM_LONG") else ["*_long.py"]
+
 
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:

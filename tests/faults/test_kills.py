@@ -16,6 +16,7 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("dev", ("prod:api",)),
     ("dev", ("update:worker",)),
     ("synced", ("bundle", "--prod", "--tar")),
+    ("synced", ("bundle", "--prod", "--out", "parcel")),
 )
 EACH = 30 if os.environ.get("HSM_LONG") else 3
 """How often each signal falls into each of them."""

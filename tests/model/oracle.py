@@ -158,8 +158,9 @@ class View:
         yield [(g.get("alias"), g["selection"]) for g in single]
         for other in self._options(self.hsm):  # has it a healthcheck to wait for, in the image or in the base?
             mode = self.hsm["services"].get(other, {}).get("mode")
-            known = self.out.base.get(other, {}).get("healthcheck")
-            yield mode, known, self._image_has_healthcheck(other)  # and not which image or digest it is
+            below = self.out.base.get(other, {})
+            yield mode, below.get("healthcheck"), "build" in below  # one that is built has no image to ask
+            yield self._image_has_healthcheck(other)  # and not which image or digest it is
         yield [self.hsm["groups"].get(group, {}).get("selection") for group in ("extras", "tools")]
 
     def _merge(self, _: str, steps: tuple[str, ...]) -> Iterator[object]:
