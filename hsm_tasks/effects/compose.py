@@ -111,7 +111,10 @@ def ask(
 
 @functools.cache
 def version() -> tuple[int, int, int]:
-    """The version of compose, asked once a process. None, or one that is too old, is an error."""
+    """The version of compose, asked once a process. None, or one that is too old, is an error.
+
+    Who reads a base asks it. Nobody else need: what is remembered of a base has `identity` in its key.
+    """
     try:
         said = ask("docker", "compose", "version", "--short").out.strip()
     except CommandFailed as error:
@@ -227,7 +230,6 @@ def base_images(files: Sequence[Path], folder: Path, env: Env = None) -> dict[st
 
 def check(files: Sequence[Path], folder: Path, override: Path, env: Env = None) -> None:
     """Let compose judge base and override together, with the profiles that a plain `up` has: no more, no less."""
-    version()
     argv = ("docker", "compose", *_options((*files, override), folder), "config", "-q")
     explain = "compose refuses the stack with what hsm made for it"
     ask(*argv, cwd=folder, env=env, explain=explain)
@@ -244,7 +246,6 @@ def down(project: Project, on_line: OnLine) -> Done:
     By the files, so that hooks and grace periods count. Where they do not load (a profile that is never used may depend
     on what is not there, and with it `down` refuses), by the labels that compose left on the containers.
     """
-    version()
     if ask(*project.argv("--profile", "*", "config", "-q"), cwd=project.folder, ok=_ANY).code == 0:
         return _do(project, on_line, "--profile", "*", "down", "--remove-orphans")
     argv = ("docker", "compose", "-p", project.name, "--progress", "plain", "down", "--remove-orphans")
@@ -318,7 +319,6 @@ _ANY = tuple(range(256))
 
 
 def _do(project: Project, on_line: OnLine, *words: str) -> Done:
-    version()
     command = next(word for word in words if word.isalpha())
     env = {} if "COMPOSE_PARALLEL_LIMIT" in os.environ else {"COMPOSE_PARALLEL_LIMIT": PARALLEL}
     argv = project.argv("--progress", "plain", *words)
