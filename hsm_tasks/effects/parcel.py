@@ -177,6 +177,23 @@ def tar(path: Path, entries: Sequence[Entry], name: str) -> str:
             new.unlink(missing_ok=True)
 
 
+def untar(folder: Path, data: bytes) -> None:
+    """Writes what `tar` has packed. HsmError where it holds anything else, or leads out of the folder."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as packed:
+        write(folder, [_packed(packed, one) for one in packed], ())
+
+
+def _packed(packed: tarfile.TarFile, one: tarfile.TarInfo) -> Entry:
+    path = PurePosixPath(one.name)
+    file = packed.extractfile(one) if one.isreg() else None
+    data = file.read() if file else None
+    made = Entry(str(path), data, one.linkname if one.issym() else "", executable=bool(one.mode & stat.S_IXUSR))
+    odd = path.is_absolute() or ".." in path.parts or not (one.isreg() or one.isdir() or one.issym())
+    if odd or (made.link and escapes(made, ".")):
+        raise HsmError(f'"{one.name}" is in it: it is no bundle', "it was not made by hsm, or was changed since")
+    return made
+
+
 def _add(out: tarfile.TarFile, one: Entry, name: str) -> None:
     info = tarfile.TarInfo(name)  # owner 0, time 0
     info.mode = one.mode

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +98,7 @@ def _unpacked(where: Place, data: bytes, name: str) -> Shipment:
     folder = where.work / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        tar.extractall(folder, filter="data")
+    parcel.untar(folder, data)
     said = msgspec.json.decode(files.read(folder / MANIFEST))
     model = composebundle.rendered([folder / COMPOSE], folder, "services: {}\n")
     return Shipment(data, folder, Release(model, said["files"]), said)

@@ -353,7 +353,7 @@ class Workspace:
         address = f"$(nslookup {host} | awk '/^Address/ {{last = $2}} END {{print last}}')"
         ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} 80"
         container, answer = self.containers()[service], ""
-        for _ in range(20):
+        for _ in range(60):
             answer = self.engine("exec", container, "sh", "-c", ask).replace("\r", "").partition("\n\n")[2]
             if answer and re.search(pattern, answer):
                 return answer.strip()

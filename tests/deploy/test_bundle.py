@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hsm_tasks.core.errors import HsmError
+from hsm_tasks.effects import parcel
 from tests.commands.bench import Servers, Workspace
 from tests.deploy.conftest import Make
 from tests.support import world
@@ -279,7 +281,7 @@ def test_a_bundle_runs_in_another_folder_under_another_user(shop: Workspace, els
         pytest.skip("no engine answers")
     shop.run("bundle", "--tar")
     with tarfile.open(shop.root / "dist/shop.tar") as tar:
-        tar.extractall(elsewhere, filter="data")
+        tar.extractall(elsewhere)
     folder = elsewhere / "shop"
     (folder / "key.txt").write_text("the key\n")
     home = elsewhere / "home"
@@ -297,3 +299,51 @@ def test_a_bundle_runs_in_another_folder_under_another_user(shop: Workspace, els
         assert limit.strip() == str(64 * 1024 * 1024)
     finally:
         as_another(folder, home, "docker", "compose", "down", "-v", "-t", "0")
+
+
+def _packed(*members: tarfile.TarInfo) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for member in members:
+            member.size = 1 if member.isreg() else 0
+            tar.addfile(member, io.BytesIO(b"x"))
+    return made.getvalue()
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname, made.mode = kind, link, mode
+    return made
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [_member("../out")],
+        [_member("/out")],
+        [_member("./a/../../out")],
+        [_member("./pipe", tarfile.FIFOTYPE)],
+        [_member("./device", tarfile.CHRTYPE)],
+        [_member("./a"), _member("./b", tarfile.LNKTYPE, "./a")],
+        [_member("./link", tarfile.SYMTYPE, "../out")],
+        [_member("./deep/link", tarfile.SYMTYPE, "/etc")],
+        [_member("./link", tarfile.SYMTYPE, "inside"), _member("./link/file")],
+    ],
+    ids=["above", "absolute", "dots", "pipe", "device", "hard link", "link out", "absolute link", "through a link"],
+)
+def test_what_a_target_has_kept_writes_nowhere_else(members: list[tarfile.TarInfo], tmp_path: Path) -> None:
+    folder = tmp_path / "deep/next"
+    with pytest.raises(HsmError, match=r"it is no bundle|it is no folder"):
+        parcel.untar(folder, _packed(*members))
+    assert not folder.exists()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_was_packed_comes_out_as_it_was(tmp_path: Path) -> None:
+    members = _member("./a"), _member("./deep/b", mode=0o755), _member("./link", tarfile.SYMTYPE, "deep/b")
+    parcel.untar(tmp_path / "next", _packed(*members, _member("./empty", tarfile.DIRTYPE, mode=0o755)))
+    there = tmp_path / "next"
+    assert {path.relative_to(there).as_posix() for path in there.rglob("*")} == {"a", "deep", "deep/b", "link", "empty"}
+    assert (there / "a").read_bytes() == b"x"
+    assert (there / "deep/b").stat().st_mode & 0o777 == 0o755
+    assert (there / "link").readlink() == Path("deep/b")
