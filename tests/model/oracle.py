@@ -107,9 +107,9 @@ class View:
         plain, _colon, kind = service.partition(":")
         here = not kind and plain not in self.off and self.hsm["services"].get(plain, {}).get("mode") != "dev"
         image, version = self._image(plain, self.hsm if here else self.committed)
-        yield image, version  # and whether an option has that image: then more is asked about it
-        named = [self._image(name, tree) for tree in (self.committed, self.hsm) for name in self._options(tree)]
-        yield (image, version) in named
+        yield image, version  # and whether an option has that image: then more is asked about it, and told in hsm.lock
+        for tree in (self.committed, self.hsm):
+            yield (image, version) in [self._image(name, tree) for name in self._options(tree)]
         key = f"{image} {version}" if version else image
         entries = [self._entry(text, key) for text in self.locks.values()]
         yield next((entry for entry in entries if entry), None)
