@@ -155,6 +155,7 @@ class _Makers(Mapping[str, Callable[[], Task]]):
 def _needed(plan: Plan, makers: _Makers, only: Iterable[str], fresh: Mapping[str, Claim]) -> dict[str, Task]:
     """The tasks of these names and all that they need but what is fresh, in the order of `makers`."""
     found: dict[str, Task] = {}
+    made_by: dict[str, str] = {}
     waiting = list(only)
     while waiting:
         name = waiting.pop()
@@ -162,7 +163,7 @@ def _needed(plan: Plan, makers: _Makers, only: Iterable[str], fresh: Mapping[str
             task = found[name] = makers[name]()
             waiting += task["task_dep"]
             if read := task.get("file_dep"):
-                made_by = leaving(plan)
+                made_by = made_by or leaving(plan)
                 waiting += [made_by[path] for path in read if path in made_by]
     return {name: found[name] for name in makers.in_order(found)}
 
