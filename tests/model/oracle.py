@@ -101,7 +101,14 @@ class View:
                 yield sorted(repo.items()), kind, self.out.repos
                 yield [self._entry(text, f"{repo['url']} {repo['ref']}") for text in self.locks.values()]
                 yield service["mode"], plain in self.there
+                yield self._runs_from(plain)
                 return
+
+    def _runs_from(self, checkout: str) -> bool:
+        """Whether a service of this machine does; else only the commit is asked for, because hsm.lock wants it."""
+        from_sources = {name: keys for name, keys in self.hsm["services"].items() if keys.get("mode") == "dev"}
+        return any((keys.get("repo") or {}).get("name") == checkout for name, keys in from_sources.items()
+                   if name not in self.off)
 
     def _resolve(self, service: str, _: tuple[str, ...]) -> Iterator[object]:
         plain, _colon, kind = service.partition(":")
