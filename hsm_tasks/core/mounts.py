@@ -134,9 +134,8 @@ def _is_source(volume: Tree, form: Form, checkout: str | None) -> bool:
 
 def _roots(form: Form, checkout: str | None) -> list[str]:
     """Where the sources of a service may lie: its checkout, and the contexts that the base and hsm.yaml name."""
-    own = form.service.dev.build if form.service else None
-    contexts = [keys.get("context") for keys in ((form.base or {}).get("build"), own) if isinstance(keys, Mapping)]
-    found = [checkout, contexts[0] if contexts else None]
+    own, below = form.service.dev.build if form.service else None, (form.base or {}).get("build")
+    found = [checkout, below.get("context") if isinstance(below, Mapping) else None]
     if own is not None:
         found.append(str(build(own, checkout)["context"]))
     return [root for root in found if isinstance(root, str)]

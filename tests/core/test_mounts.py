@@ -160,6 +160,11 @@ class TestProd:
     def test_what_lies_in_the_context_of_the_dev_section_goes(self) -> None:
         assert not self.left("./next/src", hsm="dev: {build: ./next}")
 
+    def test_that_context_lies_in_the_checkout_and_not_beside_the_base(self) -> None:
+        services = '{api: {image: a, volumes: [{type: bind, source: "./conf", target: /x}]}}'
+        hsm = f"services: {{api: {{{REPO}, dev: {{build: {{context: .}}}}}}}}"
+        assert "volumes" not in drawn(hsm, services)
+
     def test_a_context_behind_a_variable_counts_by_its_text(self) -> None:
         assert not self.left("${SRC}/app", kind="volume", context="${SRC}")
         assert self.left("${OTHER}/app", kind="volume", context="${SRC}")

@@ -41,6 +41,14 @@ BROKEN: dict[str, tuple[int, list[Op]]] = {
         2,
         [Become(0, 6), Become(1, 0), Set(-1, "db", 1), Switch("dev", 0), Sync(), Revert(1)],
     ),
+    "in prod the context of the dev section was looked for beside the base, and its binds were dropped": (
+        8,
+        [Become(0, 1), Set(0, "volume", 2), Sync(), Set(0, "dev_build", 1), Sync()],
+    ),
+    "the oracle: a commit that is only asked for is no checkout": (
+        6,
+        [Become(1, 4), Become(5, 4), Set(-1, "db", 1), Set(5, "local_mode", 2), Sync(), Set(0, "present", 2), Sync()],
+    ),
     "the oracle: whether the chosen option has a healthcheck changes who waits for it": (
         11,
         [*(Become(slot, kind) for slot, kind in FIRST), *GROUPS, Sync(), Set(5, "named", 0), Sync()],
