@@ -30,7 +30,6 @@ from hsm_tasks.steps.world import World
 if TYPE_CHECKING:
     from hsm_tasks.core.plan import Plan
     from hsm_tasks.run.engine import Session
-    from hsm_tasks.shortcut import Snapshot
 
 ASKING = ("list", "info", "tabcompletion")
 
@@ -275,7 +274,8 @@ def _do(opened: Opened, line: Line, world: World) -> int:
     if line.frozen:
         commands.refuse_new_entries(opened)
     records = engine.Records(opened.state / "state.db")
-    held = _synced(line)
+    asked = line.snapshot
+    held = shortcut.holding(asked) if line.only_starts and asked is not None else None
     if held is None:
         commands.forget_gone(opened)
         known = certain.certain(stale.claims(made, world), records.backend.row) if line.may_skip else {}
@@ -328,27 +328,11 @@ def _is_gone(opened: Opened, step: str) -> bool:
     return bool(rest) and name not in opened.scene.chosen.forms
 
 
-def _synced(line: Line) -> Snapshot | None:
-    """For a line that only starts services: the snapshot, if the sync before them would find nothing to do."""
-    asked = _asked(line) if _only_starts(line) else None
-    return shortcut.holding(asked) if asked is not None else None
-
-
-def _only_starts(line: Line) -> bool:
-    return bool(line.words) and all(word.head == "up" for word in line.words) and line.may_skip and line.dodo is None
-
-
-def _asked(line: Line) -> str | None:
-    """The stack of whose plain sync a snapshot speaks for this line; None where none does."""
-    words = () if _only_starts(line) else (*line.options, *map(str, line.words))
-    return shortcut.asked_stack([*words, *(f"{name}={value}" for name, value in line.variables.items())])
-
-
 def _keep_snapshot(opened: Opened, made: Plan, line: Line, last_words: str, steps: list[str], files: list[str]) -> None:
     """Of a plain sync, or of the one that stands before a start: `shortcut` knows of no other."""
     from hsm_tasks.steps import stale, tasks
 
-    asked = _asked(line)
+    asked = line.snapshot
     if asked is not None:
         synced = [name for name in steps if tasks.is_of_sync(name)]
         snapshot.keep(opened, made, asked, last_words, synced, [*files, *stale.files(made, frozenset(synced))])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from hsm_tasks import shortcut
 from hsm_tasks.core.errors import ConfigError, mistake
 from hsm_tasks.screen import report
 from hsm_tasks.screen.words import SHIPPING, Word, looks_at_updates
@@ -61,6 +62,18 @@ class Line(msgspec.Struct, frozen=True):
     def may_skip(self) -> bool:
         """Whether steps that are certain to be fresh need not be put before doit: no option asks for them all."""
         return all(map(_HARMLESS.fullmatch, self.options))
+
+    @property
+    def only_starts(self) -> bool:
+        """Whether it says nothing but who is to be started."""
+        starts = bool(self.words) and all(word.head == "up" for word in self.words)
+        return starts and self.may_skip and self.dodo is None
+
+    @property
+    def snapshot(self) -> str | None:
+        """The stack of whose plain sync a snapshot speaks for this line; None where none does."""
+        words = () if self.only_starts else (*self.options, *map(str, self.words))
+        return shortcut.asked_stack([*words, *(f"{name}={value}" for name, value in self.variables.items())])
 
     @property
     def frozen(self) -> bool:

@@ -1,4 +1,4 @@
-"""What to do about words of compose and of the engine that everybody meets: they stay, and a hint is put below."""
+"""Words of compose and of the engine that everybody meets: they stay; here is what to do, and which key is meant."""
 
 from __future__ import annotations
 
@@ -53,3 +53,25 @@ def hint(said: str) -> str:
         if found:
             return advice.format(**found.groupdict())
     return ""
+
+
+_WHERE = (
+    re.compile(r"(?:^|[\s'\"(])services\.([^\s'\"]+)"),  # services.api.ports.0 must be a string
+    re.compile(r"services\[([^\s\]]+)\]([^\s'\"]*)"),  # 'services[api].volumes[0].tmpfs.mode' expected type ...
+)
+_WHO = re.compile(r"\bservice:? [\"']?([A-Za-z0-9][\w.-]*)")  # service "api" depends on undefined service "db"
+_KEY = re.compile(r"(?i)additional propert(?:y|ies) '?([^\s',]+)'?")
+
+
+def cause(text: str) -> tuple[str, ...]:
+    """Where compose sees a mistake, as a path of keys: ("services", "api", "ports", "0"). Empty where it does not say.
+
+    A best effort: compose writes it in several ways, and a service name with a dot in it can not be told from a path.
+    """
+    for pattern in _WHERE:
+        if match := pattern.search(text):
+            keys = re.findall(r"[^.\[\]]+", ".".join(match.groups()).rstrip(".:,"))
+            unknown = _KEY.search(text, match.end())
+            return ("services", *keys, *([unknown[1]] if unknown else []))
+    match = _WHO.search(text)
+    return ("services", match[1].rstrip(".:,")) if match else ()

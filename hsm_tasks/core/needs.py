@@ -7,9 +7,11 @@ must not depend on the machine that writes it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from hsm_tasks.core.attached import Pinned, attached
@@ -18,6 +20,56 @@ from hsm_tasks.core.model import Base, Keys, Repository, Service, Stack
 from hsm_tasks.core.references import Condition
 from hsm_tasks.core.scene import Scene
 from hsm_tasks.core.steps import Clone, Lock, Resolve, label
+
+
+class Needs(msgspec.Struct, frozen=True, dict=True):
+    """What a scene asks for: each part is looked for once, and a thousand services make each look long."""
+
+    scene: Scene
+
+    @cached_property
+    def named(self) -> tuple[Form, ...]:
+        """The images that the committed files name at all."""
+        return tuple(named_images(self.scene.committed, self.scene.base))
+
+    @cached_property
+    def here(self) -> dict[str, Form]:
+        """step → form, of the images that run here."""
+        return _image_needs(self.scene.chosen, self.scene.images)
+
+    @cached_property
+    def committed(self) -> dict[str, Form]:
+        """The same of the committed files alone."""
+        choice, images = self.scene.committed_choice, self.scene.images
+        return self.here if choice is self.scene.chosen else _image_needs(choice, images)
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """The keys of images that belong into hsm.lock."""
+        return self._keys(self.committed.values()) | (self._keys(self.named) & self.scene.lock.images.keys())
+
+    @cached_property
+    def told(self) -> frozenset[str]:
+        """The keys whose entries also tell what the image's config says: the same, whichever of the services that share
+        an image asks. hsm.lock is not to depend on what is an option on this machine alone: its own pin says that.
+        """
+        mine = self._keys(form for form in self.here.values() if form.option) - self.written
+        return mine | self._keys(form for form in self.named if form.option)
+
+    @cached_property
+    def moved(self) -> frozenset[str]:
+        """What an update moves in hsm.lock: every image and repository of the services that it names. Another service
+        that shares one moves with it."""
+        scene = self.scene
+        if not scene.move:
+            return frozenset()
+        mine = named_images(scene.stack, scene.base)
+        images = self._keys(form for form in (*mine, *self.named) if form.name in scene.move)
+        both = (*scene.stack.services.items(), *scene.committed.services.items())
+        return images | {s.repository.key for name, s in both if s.repository and name in scene.move}
+
+    def _keys(self, forms: Iterable[Form]) -> frozenset[str]:
+        return frozenset(_key(form, self.scene) for form in forms)
 
 
 def image_key(image: str, version: str | None) -> str:
@@ -83,20 +135,10 @@ def _repository_needs(chosen: Chosen) -> dict[str, tuple[str, Repository]]:
     return wanted
 
 
-def _moved(scene: Scene) -> frozenset[str]:
-    """What an update moves in hsm.lock: every image and repository of the services that it names. Another service that
-    shares one moves with it."""
-    if not scene.move:
-        return frozenset()
-    stacks = (scene.stack, scene.committed)
-    images = {_key(form, scene) for s in stacks for form in named_images(s, scene.base) if form.name in scene.move}
-    services = (service for stack in stacks for name, service in stack.services.items() if name in scene.move)
-    return frozenset(images | {service.repository.key for service in services if service.repository})
-
-
-def clones(scene: Scene) -> Iterator[Clone]:
+def clones(needs: Needs) -> Iterator[Clone]:
     """A checkout for each repository that is needed here, and questions for those that only hsm.lock wants to know."""
-    here, moved = _repository_needs(scene.chosen), _moved(scene)
+    scene, moved = needs.scene, needs.moved
+    here = _repository_needs(scene.chosen)
     known = {repository.key for _, repository in here.values() if repository.path is None}
     for name, (_, repository) in here.items():
         yield _clone(scene, name, repository, move=repository.key in moved)
@@ -128,42 +170,23 @@ def _clone(scene: Scene, name: str, repository: Repository, *, ask: bool = False
     )
 
 
-def resolves(scene: Scene, named: Sequence[Form] | None = None) -> Iterator[Resolve]:
-    """A question for each image that runs here, and for those that only hsm.lock wants to know.
-
-    `named`: the images that the committed files name at all, where they have been looked for already.
-    """
-    named = tuple(named_images(scene.committed, scene.base)) if named is None else named
-    here, moved = _image_needs(scene.chosen, scene.images), _moved(scene)
-    known = {_key(form, scene) for form in here.values()}
-    told = _told(scene, named)
-    for name, form in sorted(here.items()):
+def resolves(needs: Needs) -> Iterator[Resolve]:
+    """A question for each image that runs here, and for those that only hsm.lock wants to know."""
+    scene, moved, told = needs.scene, needs.moved, needs.told
+    known = {_key(form, scene) for form in needs.here.values()}
+    for name, form in sorted(needs.here.items()):
         key = _key(form, scene)
         yield _resolve(scene, name, form, told=key in told, move=key in moved)
-    others = [form for _, form in sorted(_image_needs(scene.committed_choice, scene.images).items())]
+    others = [form for _, form in sorted(needs.committed.items())]
     # an update moves the entries of the lock that no step of today needs, too
-    others += [form for form in named if _key(form, scene) in moved and _key(form, scene) in scene.lock.images]
+    others += [form for form in needs.named if _key(form, scene) in moved and _key(form, scene) in scene.lock.images]
     for form in others:
         key = _key(form, scene)
         if key not in known:
             known.add(key)
-            name = _beside(_step_name(form, scene.images), here)
+            name = _beside(_step_name(form, scene.images), needs.here)
             step = _resolve(scene, name, form, told=key in told, move=key in moved)
             yield replace(step, needed=False)
-
-
-def _told(scene: Scene, named: Sequence[Form]) -> frozenset[str]:
-    """The keys whose entries also tell what the image's config says: the same, whichever of the services that share an
-    image asks. hsm.lock is not to depend on what is an option on this machine alone: that says so in its own pin."""
-    here = _image_needs(scene.chosen, scene.images).values()
-    mine = {_key(form, scene) for form in here if form.option} - _written(scene, named)
-    return frozenset(mine | {_key(form, scene) for form in named if form.option})
-
-
-def _written(scene: Scene, named: Sequence[Form]) -> set[str]:
-    """The keys of images that belong into hsm.lock."""
-    needed = {_key(form, scene) for form in _image_needs(scene.committed_choice, scene.images).values()}
-    return needed | ({_key(form, scene) for form in named} & set(scene.lock.images))
 
 
 def named_images(stack: Stack, base: Base) -> Iterator[Form]:
@@ -215,23 +238,21 @@ def _resolve(scene: Scene, name: str, form: Form, *, told: bool, move: bool) -> 
     )
 
 
-def lock(
-    scene: Scene, cloned: tuple[Clone, ...], resolved: tuple[Resolve, ...], images: Sequence[Form] | None = None
-) -> Lock:
-    """`images`: as `named` of `resolves`."""
-    images = tuple(named_images(scene.committed, scene.base)) if images is None else images
+def lock(needs: Needs, cloned: tuple[Clone, ...], resolved: tuple[Resolve, ...]) -> Lock:
+    """The step that writes down what these two say."""
+    scene = needs.scene
     sources = {service.repository.key for service in scene.committed.services.values() if service.repository}
-    committed = _written(scene, images) | (sources & set(scene.lock.repositories))
+    committed = needs.written | (sources & set(scene.lock.repositories))
     committed |= {repository.key for _, repository in _repository_needs(scene.committed_choice).values()}
     return Lock(
         images={step.key: step.output for step in reversed(resolved)},
         repositories={step.repository.key: step.output for step in reversed(cloned) if not step.own},
-        committed=frozenset(committed),
-        told=_told(scene, images),
+        committed=committed,
+        told=needs.told,
         output=scene.paths.beside("hsm.lock"),
         local_output=f"{scene.paths.state}/local.lock",
         copy=f"{scene.paths.state}/last.lock",
-        known=frozenset(sources | {_key(form, scene) for form in images}),
+        known=frozenset(sources | {_key(form, scene) for form in needs.named}),
         after=(*map(label, cloned), *map(label, resolved)),
         drop=scene.everything,
     )
@@ -239,6 +260,6 @@ def lock(
 
 def missing_entries(scene: Scene) -> tuple[str, ...]:
     """What hsm.lock lacks for the stack as committed; a frozen sync refuses to add it."""
-    images = {_key(form, scene) for form in _image_needs(scene.committed_choice, scene.images).values()}
+    images = {_key(form, scene) for form in Needs(scene).committed.values()}
     repositories = {repository.key for _, repository in _repository_needs(scene.committed_choice).values()}
     return tuple(sorted((images - set(scene.lock.images)) | (repositories - set(scene.lock.repositories))))

@@ -12,7 +12,7 @@ from hsm_tasks.core.forms import Chosen, Form, as_map
 from hsm_tasks.core.layers import append
 from hsm_tasks.core.model import Dev, Keys
 from hsm_tasks.core.mounts import binds, is_open, is_remote, rebase, sources
-from hsm_tasks.core.needs import clones, image_key, lock, missing_entries, named_images, pins, resolves
+from hsm_tasks.core.needs import Needs, clones, image_key, lock, missing_entries, named_images, pins, resolves
 from hsm_tasks.core.render import Draft, Site, named_volumes, open_pins, render
 from hsm_tasks.core.scene import Paths, Scene
 from hsm_tasks.core.steps import Build, Check, Clone, Lock, Merge, Render, Resolve, Step, Up, label
@@ -52,28 +52,27 @@ class Plan:
         self._scene = scene
         self._drafts: dict[str, Draft] = {}
         self._recipes: dict[str, Keys | None] = {}
+        self._builds: dict[str, Build | None] = {}
+        self._ups: dict[str, Up | None] = {}
+        self._needs = Needs(scene)
 
     def __str__(self) -> str:
         return "\n".join(label(step) for step in self.steps)
 
     @cached_property
-    def _named(self) -> tuple[Form, ...]:
-        return tuple(named_images(self._scene.committed, self._scene.base))
-
-    @cached_property
     def clones(self) -> tuple[Clone, ...]:
         """The checkouts, and the commits that only hsm.lock wants to know."""
-        return tuple(clones(self._scene))
+        return tuple(clones(self._needs))
 
     @cached_property
     def resolves(self) -> tuple[Resolve, ...]:
         """The images that are pinned."""
-        return tuple(resolves(self._scene, self._named))
+        return tuple(resolves(self._needs))
 
     @cached_property
     def lock(self) -> Lock:
         """Writes hsm.lock."""
-        return lock(self._scene, self.clones, self.resolves, self._named)
+        return lock(self._needs, self.clones, self.resolves)
 
     @cached_property
     def renders(self) -> tuple[Render, ...]:
@@ -138,6 +137,17 @@ class Plan:
 
     def build(self, name: str) -> Build | None:
         """None where no image is built for that service, or there is no such service."""
+        if name not in self._builds:
+            self._builds[name] = self._make_build(name)
+        return self._builds[name]
+
+    def up(self, name: str) -> Up | None:
+        """None for a service that does not run, or that there is not."""
+        if name not in self._ups:
+            self._ups[name] = self._make_up(name)
+        return self._ups[name]
+
+    def _make_build(self, name: str) -> Build | None:
         keys = self._recipe(name)
         if keys is None:
             return None
@@ -145,8 +155,7 @@ class Plan:
         others = tuple(sorted(other for other in _contexts(keys) - {name} if self._recipe(other) is not None))
         return _build(form, keys, self.draft(name), others, self._scene)
 
-    def up(self, name: str) -> Up | None:
-        """None for a service that does not run, or that there is not."""
+    def _make_up(self, name: str) -> Up | None:
         chosen = self._scene.chosen
         if name not in chosen.forms or chosen.forms[name].mode == "off":
             return None
@@ -161,8 +170,8 @@ class Plan:
         """The build section of a service whose image is built."""
         if name not in self._recipes:
             form = self._scene.chosen.forms.get(name)
-            built = form is not None and form.mode not in ("off", "prod")
-            self._recipes[name] = _build_keys(form, self.draft(name)) or None if form and built else None
+            builds = form is not None and form.mode in ("dev", "base")
+            self._recipes[name] = _build_keys(self._scene.chosen.forms[name], self.draft(name)) if builds else None
         return self._recipes[name]
 
 
@@ -230,7 +239,7 @@ def _build_keys(form: Form, draft: Draft) -> Keys | None:
     drawn = (draft or {}).get("build")
     below = (form.base or {}).get("build")
     keys: Keys | None = drawn.tree if isinstance(drawn, Override) else append(below, drawn)
-    return keys
+    return keys or None
 
 
 def _watched(dev: Dev) -> Iterator[str]:

@@ -45,7 +45,6 @@ __all__ = [
     "base_key",
     "build",
     "candidates",
-    "cause",
     "check",
     "down",
     "env_files",
@@ -291,28 +290,6 @@ def shell(project: Project, service: str, command: Sequence[str] = ("sh",)) -> i
 def passthrough(project: Project, args: Sequence[str]) -> int:
     """Any command of compose, with our terminal; returns its exit code."""
     return process.attach(*project.argv(*args), cwd=project.folder)
-
-
-_WHERE = (
-    re.compile(r"(?:^|[\s'\"(])services\.([^\s'\"]+)"),  # services.api.ports.0 must be a string
-    re.compile(r"services\[([^\s\]]+)\]([^\s'\"]*)"),  # 'services[api].volumes[0].tmpfs.mode' expected type ...
-)
-_WHO = re.compile(r"\bservice:? [\"']?([A-Za-z0-9][\w.-]*)")  # service "api" depends on undefined service "db"
-_KEY = re.compile(r"(?i)additional propert(?:y|ies) '?([^\s',]+)'?")
-
-
-def cause(text: str) -> tuple[str, ...]:
-    """Where compose sees a mistake, as a path of keys: ("services", "api", "ports", "0"). Empty where it does not say.
-
-    A best effort: compose writes it in several ways, and a service name with a dot in it can not be told from a path.
-    """
-    for pattern in _WHERE:
-        if match := pattern.search(text):
-            keys = re.findall(r"[^.\[\]]+", ".".join(match.groups()).rstrip(".:,"))
-            unknown = _KEY.search(text, match.end())
-            return ("services", *keys, *([unknown[1]] if unknown else []))
-    match = _WHO.search(text)
-    return ("services", match[1].rstrip(".:,")) if match else ()
 
 
 _ANY = tuple(range(256))

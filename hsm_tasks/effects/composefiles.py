@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.yamlread import MOST_NODES
 from hsm_tasks.effects import files as disk
 
-MOST = 1_000_000
-"""Values of one compose file, each alias counted in full."""
 GENERATED = "docker-compose.hsm.yml"
 # in the order in which compose looks for them; its override is found by its own name, whatever the name of the base
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -104,12 +103,15 @@ def _endless(path: Path) -> str:
         if path.is_file() and path.stat().st_size > disk.LONGEST:
             return f"is longer than {disk.LONGEST >> 20} MiB"
     data = content(path) or b""
-    many = b"*" in data and b"&" in data and _unfolded(data) > MOST
-    return f"has aliases that stand for more than {MOST} values" if many else ""
+    return f"has aliases that stand for more than {MOST_NODES} values" if _is_bomb(data) else ""
+
+
+def _is_bomb(data: bytes) -> bool:
+    return b"*" in data and b"&" in data and _unfolded(data) > MOST_NODES
 
 
 def _unfolded(data: bytes) -> int:
-    """How many values there are with each alias written out; not counted further than `MOST`."""
+    """How many values there are with each alias written out; not counted further than `MOST_NODES`."""
     import yaml
 
     anchors: dict[str, int] = {}
@@ -128,7 +130,7 @@ def _unfolded(data: bytes) -> int:
             elif isinstance(event, yaml.ScalarEvent):
                 total += 1
                 anchors |= {event.anchor: 1} if event.anchor else {}
-            if total > MOST:
+            if total > MOST_NODES:
                 break
     return total
 
@@ -285,7 +287,7 @@ def _documents(data: bytes) -> list[Mapping[str, _Node]]:
     import yaml  # only the few files that lead on to others are parsed
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # makes text only, of any tag
-    if b"*" in data and b"&" in data and _unfolded(data) > MOST:
+    if _is_bomb(data):
         return []  # `refuse_endless` says so
     try:
         documents = list(yaml.load_all(data, Loader=loader))

@@ -160,8 +160,19 @@ def beside(path: Path, mode: int = 0o600) -> tuple[int, Path]:
     with contextlib.suppress(OSError):
         for left in _found_in(path.parent).pop(path.name, ()):
             left.unlink()
-    new = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    new = unfinished(path)
     return os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), new
+
+
+def unfinished(path: Path) -> Path:
+    """A name beside a path for what is to be moved there when it is whole; `remains` knows it again."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+
+
+def remove_remains(path: Path) -> None:
+    """Of a folder: what killed runs left of it goes."""
+    for left in remains(path):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def remains(path: Path) -> list[Path]:

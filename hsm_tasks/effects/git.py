@@ -7,10 +7,8 @@ below refs/hsm/ when git has no place for it.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import uuid
 from pathlib import Path
 from typing import Literal
 
@@ -84,14 +82,14 @@ def clone(
     """
     server = gitrefs.server(url, ref, commit, progress, stall)
     directory = directory.absolute()
-    beside = directory.with_name(f".{directory.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")
+    beside = files.unfinished(directory)
     try:
         if directory.is_symlink():
             raise GitError(f"{directory} is a link to where no checkout is", "remove it, or mend it, then run it again")
         if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
             raise GitError(f"{directory} is there already, and it is not empty", "move it away, then run it again")
         directory.parent.mkdir(parents=True, exist_ok=True)
-        _remove_dead(directory)
+        files.remove_remains(directory)
         place = _clone_into(beside, server, ref, commit)
         if submodules:
             _update_submodules(beside, server)
@@ -272,12 +270,6 @@ def _update_submodules(directory: Path, server: Server) -> None:
     done = server.call(*arguments, at=directory, submodules=True)
     if done.code:
         raise refusal(arguments, done, f"can not fetch the submodules of {scrub(server.url)}")
-
-
-def _remove_dead(directory: Path) -> None:
-    """Remove what clones of killed runs left beside the checkout."""
-    for left in files.remains(directory):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def dead_clones(folder: Path) -> list[Path]:

@@ -86,24 +86,17 @@ def write(folder: Path, entries: Sequence[Entry], old: Iterable[str]) -> None:
         if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
             _write(folder, entries, old)
             return
-        new = _beside(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        files.remove_remains(folder)
+        new = files.unfinished(folder)
         try:
+            new.mkdir()
             _write(new, entries, ())
             new.replace(folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
         raise HsmError(f"{error.filename or folder} can not be written: {error.strerror}") from error
-
-
-def _beside(folder: Path) -> Path:
-    """A folder beside it, to be moved there; what killed runs left of the same goes."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in files.remains(folder):
-        shutil.rmtree(left, ignore_errors=True)
-    new = folder.with_name(f".{folder.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    new.mkdir()
-    return new
 
 
 def _write(folder: Path, entries: Sequence[Entry], old: Iterable[str]) -> None:

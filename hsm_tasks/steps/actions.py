@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar, assert_never
 
-from hsm_tasks.core import lock, merge, render
+from hsm_tasks.core import advice, lock, merge, render
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.core.load import problem
 from hsm_tasks.core.model import without_config
@@ -105,7 +105,7 @@ def _check(step: Check, world: World) -> None:
 
 def _explained(error: CommandFailed, opened: Opened) -> HsmError:
     """compose's own words, with the line of hsm.yaml that they are about, where that can be told."""
-    cause = compose.cause(error.said)
+    cause = advice.cause(error.said)
     service = opened.scene.stack.services.get(cause[1]) if len(cause) > 1 else None
     if service is None:
         return HsmError(error.message, error.hint)

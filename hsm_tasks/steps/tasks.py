@@ -55,8 +55,8 @@ def needed_tasks(
     fresh = {name: claim for name, claim in certain.items() if name not in only}
     makers = _Makers(plan, world, order)
     mine = needed(own, only)
-    wanted = [*only, *(name for task in mine for name in _names(task, plan))]
-    made = _needed(plan, makers, [name for name in wanted if name not in own.tasks], fresh)
+    wanted = [*only, *(name for task in mine for name in _names(task, makers))]
+    made = _needed(makers, [name for name in wanted if name not in own.tasks], fresh)
     _in_order(made, order)
     asked = [(task["task_dep"], task.get("file_dep", ())) for task in made.values()]
     left = _behind([*asked, *(([*task.task_dep, *task.setup_tasks], task.file_dep) for task in mine)], fresh)
@@ -66,11 +66,10 @@ def needed_tasks(
     return list(made.values()), left
 
 
-def _names(task: Any, plan: Plan) -> Iterator[str]:
+def _names(task: Any, makers: _Makers) -> Iterator[str]:
     """What a task of the user needs, and the steps whose files it reads."""
     yield from (*task.task_dep, *task.setup_tasks, *task.calc_dep)
-    left = leaving(plan)
-    yield from (left[path] for path in task.file_dep if path in left)
+    yield from makers.of_files(task.file_dep)
 
 
 def _order(words: Sequence[str], world: World, own: Own) -> Order:
@@ -126,6 +125,14 @@ class _Makers(Mapping[str, Callable[[], Task]]):
         rest = (name for name in names if not is_of_sync(name))
         yield from sorted(rest, key=lambda name: (name.partition(":")[0] not in _LATER or ":" not in name, name))
 
+    def of_files(self, paths: Iterable[str]) -> Iterator[str]:
+        """The steps that leave these files, as far as a step does."""
+        yield from (self._left[path] for path in paths if path in self._left)
+
+    @cached_property
+    def _left(self) -> dict[str, str]:
+        return leaving(self._plan)
+
     def _maker(self, step: Step) -> Callable[[], Task]:
         started = self._starts[self._order.stage_of(label(step))]
         return partial(_step, step, self._world, started, self._joint if isinstance(step, Up) else ())
@@ -152,19 +159,16 @@ class _Makers(Mapping[str, Callable[[], Task]]):
         return dict(_commands_about(self._world))
 
 
-def _needed(plan: Plan, makers: _Makers, only: Iterable[str], fresh: Mapping[str, Claim]) -> dict[str, Task]:
+def _needed(makers: _Makers, only: Iterable[str], fresh: Mapping[str, Claim]) -> dict[str, Task]:
     """The tasks of these names and all that they need but what is fresh, in the order of `makers`."""
     found: dict[str, Task] = {}
-    made_by: dict[str, str] = {}
     waiting = list(only)
     while waiting:
         name = waiting.pop()
         if name not in found and name not in fresh:
             task = found[name] = makers[name]()
             waiting += task["task_dep"]
-            if read := task.get("file_dep"):
-                made_by = made_by or leaving(plan)
-                waiting += [made_by[path] for path in read if path in made_by]
+            waiting += makers.of_files(task.get("file_dep", ()))
     return {name: found[name] for name in makers.in_order(found)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hsm_tasks.core.lock import Lock
 from hsm_tasks.core.model import Pin
-from hsm_tasks.core.needs import clones, image_key, lock, missing_entries, resolves
+from hsm_tasks.core.needs import Needs, clones, image_key, lock, missing_entries, resolves
 from hsm_tasks.core.scene import Scene
 from tests.support.stage import scene
 
@@ -16,12 +16,12 @@ SAME = "{api: {image: same}, web: {image: same}}"
 
 def asked(here: Scene) -> list[tuple[str, bool, bool]]:
     """(step, does this machine need it, does it move) of every question about an image."""
-    return [(step.name, step.needed, step.move) for step in resolves(here)]
+    return [(step.name, step.needed, step.move) for step in resolves(Needs(here))]
 
 
 def cloned(here: Scene) -> list[tuple[str, bool, bool]]:
     """(step, is the commit only asked for, does it move) of every checkout."""
-    return [(step.name, step.ask, step.move) for step in clones(here)]
+    return [(step.name, step.ask, step.move) for step in clones(Needs(here))]
 
 
 class TestImages:
@@ -39,7 +39,7 @@ class TestImages:
         here = scene("services: {api: {prod: {image: theirs}}}", "{api: {image: a}}",
                      "services: {api: {prod: {image: mine}}}")
         assert asked(here) == [("api", True, False), ("api:committed", False, False)]
-        assert [step.output for step in resolves(here)] == [
+        assert [step.output for step in resolves(Needs(here))] == [
             ".hsm/shop/pins/api.json",
             ".hsm/shop/pins/api@committed.json",
         ]
@@ -50,25 +50,25 @@ class TestImages:
 
     def test_variables_are_put_in_before_an_image_is_asked_for(self) -> None:
         here = scene('services: {api: {prod: {image: "${R}/a"}}}', "{}", images={"${R}/a": "reg/a"})
-        (step,) = resolves(here)
+        (step,) = resolves(Needs(here))
         assert (step.image, step.key) == ("reg/a", "reg/a")
 
     def test_what_the_lock_knows_is_taken(self) -> None:
         pin, mine = Pin(image="", tag="1", digest="d"), Pin(image="", tag="2", digest="e")
         here = scene(TWO, "{api: {image: a}, web: {image: w}}", lock=Lock(images={"a": pin}),
                      local_lock=Lock(images={"a": mine, "w": mine}))
-        assert [step.locked for step in resolves(here)] == [pin, mine]
+        assert [step.locked for step in resolves(Needs(here))] == [pin, mine]
 
     def test_an_entry_is_pending_until_it_was_once_written(self) -> None:
         pin = Pin(image="", tag="1", digest="d")
-        assert [step.pending for step in resolves(scene(TWO, SAME))] == [True, True]
+        assert [step.pending for step in resolves(Needs(scene(TWO, SAME)))] == [True, True]
         written = scene(TWO, SAME, last_lock=Lock(images={"same": pin}))
-        assert [step.pending for step in resolves(written)] == [False, False]
+        assert [step.pending for step in resolves(Needs(written))] == [False, False]
 
     def test_of_an_option_the_config_counts_and_of_who_shares_its_image(self) -> None:
         groups = "groups: {g: {strategy: 1-of-N, options: [db, x], selection: x}}"
         here = scene(groups, "{db: {image: pg}, x: {image: x}, backup: {image: pg}, api: {image: a}}")
-        assert {step.name: step.config for step in resolves(here)} == {"x": True, "backup": True, "api": False}
+        assert {step.name: step.config for step in resolves(Needs(here))} == {"x": True, "backup": True, "api": False}
 
 
 class TestCheckouts:
@@ -81,7 +81,7 @@ class TestCheckouts:
 
     def test_a_locked_commit_is_taken(self) -> None:
         here = scene(f"services: {{{API}}}", "{}", lock=Lock(repositories={f"{URL} main": "abc"}))
-        (step,) = clones(here)
+        (step,) = clones(Needs(here))
         assert (step.locked, step.directory, step.output) == ("abc", "repos/api", ".hsm/shop/clones/api.json")
 
     def test_a_ref_of_mine_leaves_the_question_for_the_committed_one(self) -> None:
@@ -94,7 +94,7 @@ class TestCheckouts:
 
     def test_a_checkout_of_mine_is_only_looked_at(self) -> None:
         here = scene(f"services: {{{API}}}", "{}", "services: {api: {repo: {path: ../../../api}}}")
-        own, committed = clones(here)
+        own, committed = clones(Needs(here))
         assert (own.own, own.directory) == (True, "../api")
         assert (committed.name, committed.ask) == ("api:committed", True)
 
@@ -104,7 +104,7 @@ class TestUpdate:
         here = scene(TWO, "{api: {image: a}, web: {image: w}}", move=frozenset({"web"}),
                      lock=Lock(images={"w": Pin(image="", tag="1", digest="d")}))
         assert asked(here) == [("api", True, False), ("web", True, True)]
-        assert [step.locked for step in resolves(here)] == [None, None]
+        assert [step.locked for step in resolves(Needs(here))] == [None, None]
 
     def test_who_shares_an_image_moves_as_well(self) -> None:
         assert asked(scene(TWO, SAME, move=frozenset({"web"}))) == [("api", True, True), ("web", True, True)]
@@ -128,7 +128,7 @@ class TestLock:
     def test_entries_of_the_committed_files_go_into_hsm_lock(self) -> None:
         here = scene("services: {api: {prod: {image: theirs}}}", "{api: {image: a}}",
                      "services: {api: {prod: {image: mine}}}")
-        step = lock(here, tuple(clones(here)), tuple(resolves(here)))
+        step = lock(Needs(here), tuple(clones(Needs(here))), tuple(resolves(Needs(here))))
         assert step.committed == {"theirs"}
         assert step.images == {"mine": ".hsm/shop/pins/api.json", "theirs": ".hsm/shop/pins/api@committed.json"}
         assert step.output == "stacks/shop/hsm.lock"
@@ -136,13 +136,13 @@ class TestLock:
     def test_entries_that_any_mode_names_are_kept(self) -> None:
         hsm = f"services: {{{API}}}"
         locked = Lock(images={"a": Pin(image="", digest="d"), "gone": Pin(image="", digest="d")})
-        step = lock(scene(hsm, "{api: {image: a}}", lock=locked), (), ())
+        step = lock(Needs(scene(hsm, "{api: {image: a}}", lock=locked)), (), ())
         assert step.known == {"a", f"{URL} main"}
         assert step.committed == {"a", f"{URL} main"}
 
     def test_a_checkout_of_mine_leaves_no_entry(self) -> None:
         here = scene(f"services: {{{API}}}", "{}", "services: {api: {repo: {path: /mine}}}")
-        step = lock(here, tuple(clones(here)), ())
+        step = lock(Needs(here), tuple(clones(Needs(here))), ())
         assert step.repositories == {f"{URL} main": ".hsm/shop/clones/api@committed.json"}
 
     def test_a_frozen_sync_can_name_what_is_missing(self) -> None:

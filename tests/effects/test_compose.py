@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hsm_tasks.core import advice
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.effects import compose, composemodel, docker, process
 from hsm_tasks.effects.compose import Project
@@ -205,7 +206,7 @@ class TestReadBase:
         files = write(shop, base="services: {a: {imag: x}}\n")
         with pytest.raises(CommandFailed, match="compose can not read the base") as caught:
             compose.read_base(files, shop)
-        assert compose.cause(caught.value.said) == ("services", "a", "imag")
+        assert advice.cause(caught.value.said) == ("services", "a", "imag")
 
 
 TREE = {
@@ -352,7 +353,7 @@ class TestCheck:
         with pytest.raises(CommandFailed, match="what hsm made for it") as caught:
             compose.check(files[:1], shop, files[1])
         assert 'depends on undefined service "gone"' in caught.value.said
-        assert compose.cause(caught.value.said) == ("services", "a")
+        assert advice.cause(caught.value.said) == ("services", "a")
 
     def test_a_service_of_a_profile_that_is_off_is_not_judged(self, shop: Path) -> None:
         base = "services: {a: {image: x}, b: {image: x, profiles: [p], depends_on: [gone]}}\n"
@@ -380,7 +381,7 @@ class TestCheck:
     ],
 )  # fmt: skip
 def test_the_place_of_a_mistake_is_found_in_the_words_of_compose(text: str, path: tuple[str, ...]) -> None:
-    assert compose.cause(text) == path
+    assert advice.cause(text) == path
 
 
 def test_the_command_line_is_one_that_a_person_can_type(shop: Path) -> None:
