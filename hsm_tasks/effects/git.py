@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -215,9 +216,7 @@ def _way_out(here: CheckoutState, place: Place) -> str:
 def _move(directory: Path, place: Place, progress: Progress) -> str:
     """Move HEAD forward; git's own words where it refuses, as it does rather than overwrite a file."""
     how = ("merge", "--quiet", "--progress", "--ff-only") if place.branch else ("checkout", "--quiet", "--detach")
-    arguments = ("-C", str(directory), *how, _KEEP_IGNORED, place.commit)
-    done = talk(arguments, environment(directory, hooks=True), progress=progress)
-    return "; ".join(line.strip() for line in done.err.splitlines()) or "git refuses" if done.code else ""
+    return _go(directory, (*how, _KEEP_IGNORED, place.commit), environment(directory, hooks=True), progress)
 
 
 def _published(directory: Path, here: CheckoutState, place: Place) -> bool:
@@ -231,7 +230,13 @@ def _published(directory: Path, here: CheckoutState, place: Place) -> bool:
 
 def _step_back(directory: Path, place: Place) -> str:
     """Set a branch back; git refuses where a file would be overwritten. The server's branch keeps what was left."""
-    done = ask("checkout", "--quiet", _KEEP_IGNORED, "-B", str(place.branch), place.commit, at=directory)
+    how = ("checkout", "--quiet", _KEEP_IGNORED, "-B", str(place.branch), place.commit)
+    return _go(directory, how, environment(directory))
+
+
+def _go(directory: Path, how: Sequence[str], env: Mapping[str, str], progress: Progress = quiet) -> str:
+    """ctrl-C lets it come to its end: half a move is in the way of the next one, as if it were somebody's work."""
+    done = talk(("-C", str(directory), *how), env, progress=progress, spared=True)
     return "; ".join(line.strip() for line in done.err.splitlines()) or "git refuses" if done.code else ""
 
 

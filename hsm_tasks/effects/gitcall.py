@@ -122,9 +122,17 @@ def ask(*arguments: str, at: Path, env: Mapping[str, str] | None = None, text_in
 
 
 def talk(
-    arguments: Sequence[str], env: Mapping[str, str], *, progress: Progress = quiet, limit: float | None = None
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    progress: Progress = quiet,
+    limit: float | None = None,
+    spared: bool = False,
 ) -> Done:
-    """Let git do what may need a server; the caller looks at the code. After `limit` seconds of silence it is ended."""
+    """Let git do what may need a server; the caller looks at the code. After `limit` seconds of silence it is ended.
+
+    `spared`: an interrupt of ours does not end it; whoever is interrupted waits for it.
+    """
     git = _gitpython()
     from git.cmd import handle_process_output
 
@@ -143,7 +151,7 @@ def talk(
     except BaseException:
         release_interrupts()
         raise
-    with _alive(child, release_interrupts) as program, _ended_when_silent(program.pid, ear, limit):
+    with _alive(child, release_interrupts, spared) as program, _ended_when_silent(program.pid, ear, limit):
         handle_process_output(child, out.append, ear, decode_streams=False)
         code = program.wait()
     return Done(code if code >= 0 else 128 - code, "".join(out), scrub("\n".join(ear.words)))
@@ -201,16 +209,18 @@ class _Ear:
 
 
 @contextlib.contextmanager
-def _alive(child: Git.AutoInterrupt, release_interrupts: Callable[[], None]) -> Iterator[Any]:
+def _alive(child: Git.AutoInterrupt, release_interrupts: Callable[[], None], spared: bool) -> Iterator[Any]:
     program = child.proc
     assert program is not None
     pid = program.pid
-    process.adopt(pid)
+    if not spared:
+        process.adopt(pid)
     try:
         release_interrupts()
         yield program
     except BaseException:
-        process.end(pid)
+        if not spared:
+            process.end(pid)
         raise
     finally:
         program.wait()

@@ -990,3 +990,42 @@ def test_a_branch_does_not_go_back_over_work(url: str, api: Path, checkout: Path
     plain_git(checkout, "checkout", "--quiet", "-b", "other", published)
     assert git.advance(checkout, url=url, ref="main", commit=first, back=True).kind == "kept"
     assert git.state(checkout).branch == "other"
+
+
+MOVING = """
+import sys, threading
+from pathlib import Path
+from hsm_tasks.effects import git, process
+ended = threading.Event()
+def move():
+    git.advance(Path(sys.argv[1]), url=sys.argv[2], ref="main")
+    ended.set()
+if sys.argv[3] == "main":
+    move()
+threading.Thread(target=move).start()
+try:
+    ended.wait()
+except KeyboardInterrupt:
+    process.interrupt()
+    ended.wait()
+    raise
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_ctrl_c_in_the_middle_of_a_move_leaves_no_half_checkout(
+    checkout: Path, url: str, api: Path, tmp_path: Path, where: str
+) -> None:
+    begun = tmp_path / "begun"
+    commit(api, {"a.txt": "3\n", "b.txt": "new\n", "keep.txt": "moved\n"})
+    plain_git(checkout, "config", "filter.slow.smudge", f"touch {begun}; sleep 0.5; cat")
+    (checkout / ".git/info/attributes").write_text("* filter=slow\n")
+    program = subprocess.Popen([sys.executable, "-c", MOVING, str(checkout), url, where], stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    program.send_signal(signal.SIGINT)
+    said = program.communicate(timeout=60)[1].decode()
+    assert program.returncode in (1, 130, -signal.SIGINT), said
+    assert head(checkout) == head(api), said
+    assert plain_git(checkout, "status", "--porcelain") == ""
