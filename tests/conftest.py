@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import swarm
+
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # a machine that is busy is no failure of what is tested
 
@@ -20,3 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (
         item.path.stem != "test_sequences", item.path not in engine, item.path.parent.name == "core",
     ))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Of the whole session: the process that workers belong to ends after the last of them."""
+    if not hasattr(session.config, "workerinput"):
+        swarm.leave()

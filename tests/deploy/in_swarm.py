@@ -1,23 +1,18 @@
-"""A stack whose target is a swarm of one node: this engine, which is left afterwards.
+"""A stack whose target is a swarm of one node: this engine, which leaves it at the end of the whole session.
 
 Kernels without IP_VS answer on no service address, so ports are of the node and names are DNS round robin.
 """
 
 from __future__ import annotations
 
-import fcntl
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 
 from tests.commands.bench import Workspace
 from tests.deploy.conftest import Make
-from tests.support import ports, world
+from tests.support import ports, swarm
+from tests.support.swarm import docker
 
 HSM_YAML = """\
 services:
@@ -43,49 +38,27 @@ secrets: {key: {file: ./key.txt}}
 """
 
 
-def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False).stdout
-
-
-@contextmanager
-def node() -> Iterator[None]:
-    """A swarm, as long as the block runs; whoever else tests here waits for its end."""
-    if not world.engine_ready():
-        pytest.skip("no engine answers")
-    with Path(tempfile.gettempdir(), "hsm-test-swarm.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "inactive":
-            pytest.skip("this engine is part of a swarm already: it is not ours to leave")
-        bridge = docker("network", "ls", "-q", "--filter", "name=docker_gwbridge").strip()
-        listen = f"127.0.0.1:{ports.free_port()}"
-        command = ["docker", "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", listen]
-        subprocess.run(command, check=True, capture_output=True)
-        try:
-            yield
-        finally:
-            docker("swarm", "leave", "--force")
-            if not bridge:
-                docker("network", "rm", "docker_gwbridge")
-
-
 @contextmanager
 def workspace(make: Make) -> Iterator[Workspace]:
     """The stack, with WEB as the url of its page; nothing of it is left afterwards."""
+    swarm.join()
     port = str(ports.free_port())
-    made = make({
-        "hsm.yaml": HSM_YAML,
-        "docker-compose.yml": BASE.replace("@PORT@", port),
-        "note": "a note\n",
-        "page.html": "first\n",
-        "key.txt": "the key\n",
-        "../../.gitignore": "key.txt\n",
-    })
+    made = make(
+        {
+            "hsm.yaml": HSM_YAML,
+            "docker-compose.yml": BASE.replace("@PORT@", port),
+            "note": "a note\n",
+            "page.html": "first\n",
+            "key.txt": "the key\n",
+            "../../.gitignore": "key.txt\n",
+        }
+    )
     del made.variables["DOCKER_HOST"]
     made.variables["WEB"] = f"http://127.0.0.1:{port}/"
     yield made
     docker("stack", "rm", made.project)
     for _ in range(60):
-        if not docker("network", "ls", "-q", "--filter", f"label=com.docker.stack.namespace={made.project}").strip():
+        if not docker("network", "ls", "-q", "--filter", f"label=com.docker.stack.namespace={made.project}"):
             break
         time.sleep(0.5)
 

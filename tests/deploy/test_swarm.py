@@ -1,4 +1,4 @@
-"""`doit deploy` to a swarm of one node, which is left afterwards."""
+"""`doit deploy` to a swarm of one node."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ import pytest
 from tests.commands.bench import Servers, Workspace
 from tests.deploy.behind_ssh import asked
 from tests.deploy.conftest import Make
-from tests.deploy.in_swarm import inside, node, workspace
+from tests.deploy.in_swarm import inside, workspace
 from tests.support import world
 
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture(scope="module")
-def swarm() -> Iterator[None]:
-    with node():
-        yield
-
-
 @pytest.fixture
-def shop(make: Make, swarm: None) -> Iterator[Workspace]:
+def shop(make: Make) -> Iterator[Workspace]:
     with workspace(make) as made:
         yield made
 

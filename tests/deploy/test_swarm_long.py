@@ -8,19 +8,14 @@ import pytest
 
 from tests.commands.bench import Workspace
 from tests.deploy.conftest import Make
-from tests.deploy.in_swarm import docker, node, workspace
+from tests.deploy.in_swarm import workspace
+from tests.support.swarm import docker
 
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture(scope="module")
-def swarm() -> Iterator[None]:
-    with node():
-        yield
-
-
 @pytest.fixture
-def shop(make: Make, swarm: None) -> Iterator[Workspace]:
+def shop(make: Make) -> Iterator[Workspace]:
     with workspace(make) as made:
         yield made
 
