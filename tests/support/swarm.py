@@ -7,12 +7,12 @@ other tests' compose projects too (libnetwork drops the service records of every
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -29,11 +29,11 @@ def docker(*words: str) -> str:
 
 
 @cache
-def join() -> IO[str]:
-    """The lock, which this process holds until it leaves, or ends."""
+def join() -> int:
+    """The lock, an open file, which this process holds until it leaves, or ends."""
     if not world.engine_ready():
         pytest.skip("no engine answers")
-    users = _USERS.open("w")
+    users = os.open(_USERS, os.O_RDWR | os.O_CREAT)
     fcntl.flock(users, fcntl.LOCK_SH)
     with _JOINING.open("w") as joining:
         fcntl.flock(joining, fcntl.LOCK_EX)
@@ -57,7 +57,7 @@ def leave() -> None:
     if not (_USERS.exists() and shutil.which("docker")):
         return
     if join.cache_info().currsize:
-        join().close()
+        os.close(join())
     with _USERS.open("w") as users:
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
