@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from hsm_tasks import BUG
@@ -320,9 +321,13 @@ def _is_own(task: Any) -> bool:
 
 _UNASKED = re.compile(r"^ERROR: Task '.*?' checking dependencies: ")
 _FRAME = re.compile(r'^  File "([^"]+)".*\n(?:    .*\n)*', re.MULTILINE)
-_BETWEEN = (f"{os.sep}doit{os.sep}action.py", f"{os.sep}hsm_tasks{os.sep}ledger.py")
+_DOIT, _HSM = f"{os.sep}doit{os.sep}action.py", f"{Path(__file__).parents[1]}{os.sep}"
 
 
 def _own_frames(trace: str) -> str:
     """A traceback without the lines of doit and hsm that lead to the user's own."""
-    return _FRAME.sub(lambda frame: "" if frame[1].endswith(_BETWEEN) else frame[0], trace).rstrip()
+
+    def others(frame: re.Match[str]) -> str:
+        return "" if frame[1].startswith(_HSM) or frame[1].endswith(_DOIT) else frame[0]
+
+    return _FRAME.sub(others, trace).rstrip()
