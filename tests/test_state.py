@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsm_tasks.core.errors import HsmError
-from hsm_tasks.run.state import SCHEMA, State
+from hsm_tasks.run.state import SCHEMA, Glimpse, State
 from tests.support.steps import do, ended, process, results, step
 
 
@@ -156,6 +156,22 @@ def test_an_empty_file_is_a_new_one(content: str, capsys: pytest.CaptureFixture[
     Path("state.db").write_text(content)
     assert do([step("a")]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_glimpse_is_of_the_rows_that_a_kill_has_left_in_the_journal() -> None:
+    assert ended(process("do([step('a', action=lambda: os.kill(os.getpid(), signal.SIGKILL))])"))[0] == -9
+    assert Path("state.db-wal").stat().st_size
+    assert "did not finish" in str(Glimpse("state.db").row("a"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database\n" * 1000])
+def test_a_glimpse_makes_nothing_of_a_file_that_is_none(content: bytes | None) -> None:
+    if content is not None:
+        Path("state.db").write_bytes(content)
+    glimpse = Glimpse("state.db")
+    assert glimpse.rows() == {}
+    glimpse.dump()
+    assert [path.read_bytes() for path in Path().iterdir()] == [content] * (content is not None)
 
 
 def test_a_folder_that_is_missing_is_made() -> None:

@@ -23,6 +23,7 @@ from hsm_tasks.core.render import fill
 from hsm_tasks.effects import files
 from hsm_tasks.run.fingerprint import Fingerprint
 from hsm_tasks.run.records import Records
+from hsm_tasks.run.state import Glimpse
 from hsm_tasks.steps.actions import lock_reason
 from hsm_tasks.steps.own import Own
 from hsm_tasks.steps.pins import known_pin, written
@@ -239,8 +240,7 @@ def preview(
     own = own or Own()
     mine = {name: _as_dictionary(own, name) for name in own.tasks}
     wanted = _needed({**by_name, **mine}, words)
-    state = world.opened.state / "state.db"
-    looking = Preview(world, Records(state if state.exists() else Path(":memory:")))
+    looking = Preview(world, Records(world.opened.state / "state.db", Glimpse))
     try:
         seen = [looking.judge(step, by_name[label(step)]) for step in plan.steps if label(step) in wanted]
         seen += [looking.judge_own(own.tasks[name], mine[name]) for name in _sorted(own, mine, wanted)]

@@ -49,8 +49,8 @@ class Records(Dependency):
     backend: State
     checker: Checker
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(State, str(path), checker_cls=Checker)  # type: ignore[no-untyped-call]
+    def __init__(self, path: Path, backend: type[State] = State) -> None:
+        super().__init__(backend, str(path), checker_cls=Checker)  # type: ignore[no-untyped-call]
         self.reasons: dict[str, str] = {}
         self._before: dict[str, dict[str, Stat]] = {}
         self._saved: list[str] = []

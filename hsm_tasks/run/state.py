@@ -135,6 +135,17 @@ class State:
                 self._connection = None
 
 
+class Glimpse(State):
+    """For whoever only looks: the rows as they are, or none where no file of this hsm is. The file is not touched."""
+
+    def _open(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._connection is None:
+                self._connection, _ = _opened(Path(":memory:"))
+                self._texts = _seen(Path(self.name))
+            return self._connection
+
+
 def _encoded(row: Mapping[str, Any]) -> str:
     return json.dumps(row, separators=(",", ":"))
 
@@ -181,19 +192,41 @@ def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, str]]:
     """An open connection and all rows, in one query."""
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("BEGIN")  # one look: another process may be making the tables at this moment
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        connection.execute("COMMIT")
+        version, tables = _kind(connection)
         if version == 0 and not tables:
             _create(connection)
         elif version != SCHEMA:
             raise sqlite3.DatabaseError("it was written by another version of hsm")
         connection.execute("PRAGMA synchronous = NORMAL")
-        return connection, dict(connection.execute("SELECT name, data FROM steps"))
+        return connection, _rows(connection)
     except BaseException:
         connection.close()
         raise
+
+
+def _seen(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+            return _rows(connection) if _kind(connection)[0] == SCHEMA else {}
+    except sqlite3.DatabaseError as error:
+        if _foreign(error):
+            return {}
+        raise _trouble(path, error) from error
+
+
+def _kind(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The version of the file, and how many tables it has: one look, for another process may be making them now."""
+    connection.execute("BEGIN")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    connection.execute("COMMIT")
+    return version, tables
+
+
+def _rows(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, data FROM steps"))
 
 
 def _create(connection: sqlite3.Connection) -> None:

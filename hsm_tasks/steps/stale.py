@@ -145,22 +145,28 @@ def _resolve_parts(step: Resolve, world: World) -> dict[str, Part]:
         "image": words(step.image),
         "version": words(step.version or "none"),
         "config": repr(step.config),
-        "locked digest": _pinned(step, world)["locked digest"] if late else _entry(step, step.locked),
+        "locked digest": _pinned(step, world)["locked digest"] if late else _entry(step, step.locked, world),
     }
 
 
 def _pinned(step: Resolve, world: World) -> Mapping[str, Any]:
     """As for a clone: the entry that this very step will have caused."""
-    path = world.path(step.output)
-    pin = left_pin(path)
-    return {"locked digest": _entry(step, pin) if pin and pin.digest else None}
+    pin = left_pin(world.path(step.output))
+    return {"locked digest": _entry(step, pin, world) if pin and pin.digest else None}
 
 
-def _entry(step: Resolve, pin: Pin | None) -> str | None:
-    """What the entry of the lock says that the pin becomes, or came from."""
+def _entry(step: Resolve, pin: Pin | None, world: World) -> str | None:
+    """What the entry of the lock says that the pin becomes, or came from.
+
+    What an image's config says goes with its digest: where the entry does not tell it, the pin that is there does, and
+    so no step is stale only because its entry moves from local.lock to hsm.lock, which tells less.
+    """
     if pin is None:
         return None
     entry = pin if step.told else without_config(pin)
+    if step.config and entry.healthcheck is None:
+        left = left_pin(world.path(step.output))
+        entry = left if left and left.digest == entry.digest else entry
     return repr((entry.tag, entry.digest, entry.healthcheck, entry.volumes))
 
 

@@ -124,6 +124,18 @@ def test_a_person_reads_steps_with_reasons_and_the_diff(make: Make) -> None:
     assert '-          memory: "64M"' in said.out
 
 
+@pytest.mark.parametrize("content", [b"", b"no database\n" * 1000])
+def test_a_state_that_is_none_is_left_to_who_may_write(make: Make, content: bytes) -> None:
+    here = make()
+    here.run("sync")
+    state = here.root / ".hsm/shop/state.db"
+    state.write_bytes(content)
+    planned = _planned(here, "sync")
+    assert state.read_bytes() == content
+    assert sorted(path.name for path in state.parent.glob("state.db*")) == ["state.db"]
+    assert {step["state"] for step in planned["steps"]} <= {"run", "may run"}
+
+
 def test_a_word_that_means_nothing_is_refused(make: Make) -> None:
     here = make()
     assert "did you mean up:api" in here.run("plan", "up:apo", code=3).err

@@ -61,6 +61,16 @@ BROKEN: dict[str, tuple[int, list[Op]]] = {
         4,
         [Become(0, 0), Become(1, 4), Sync(), Set(0, "dev_env", 1), Kill(40), Sync(True, planned=True)],
     ),
+    "plan: a state that was emptied after a kill was made anew": (
+        4,
+        [Become(0, 0), Become(1, 0), Sync(), Set(0, "base", 1), Kill(1), Tamper("empty", "state.db"),
+         Sync(True, planned=True)],
+    ),
+    "an image of an option of this machine alone was asked for again as its entry moved to hsm.lock": (
+        2,
+        [Become(0, 27), Set(-1, "db", 1), Become(0, 11), Set(0, "base", 1), Sync(), Set(-1, "comment", 1), Sync(),
+         Set(4, "present", 1), Sync(True)],
+    ),
     "plan: the override was no text any more, so there was no plan": (
         2,
         [Sync(), Tamper("garbage", "docker-compose.hsm.yml"), Sync(True, planned=True)],
