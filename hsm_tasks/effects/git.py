@@ -231,7 +231,7 @@ def _published(directory: Path, here: CheckoutState, place: Place) -> bool:
 def _step_back(directory: Path, place: Place) -> str:
     """Set a branch back; git refuses where a file would be overwritten. The server's branch keeps what was left."""
     how = ("checkout", "--quiet", _KEEP_IGNORED, "-B", str(place.branch), place.commit)
-    return _go(directory, how, environment(directory))
+    return _go(directory, how, environment(directory, hooks=True))
 
 
 def _go(directory: Path, how: Sequence[str], env: Mapping[str, str], progress: Progress = quiet) -> str:

@@ -169,7 +169,8 @@ def ask_others_to_end() -> None:
         for listed in Path("/proc/self/task").glob("*/children"):
             for pid in {*map(int, listed.read_text().split())} - _live:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGTERM)
+                    if os.getpgid(pid) == os.getpgrp():
+                        os.kill(pid, signal.SIGTERM)
 
 
 def end(pid: int) -> None:

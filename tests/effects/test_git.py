@@ -995,7 +995,8 @@ def test_a_branch_does_not_go_back_over_work(url: str, api: Path, checkout: Path
 MOVING = """
 import sys, threading
 from pathlib import Path
-from hsm_tasks.effects import git, process
+from hsm_tasks.effects import git
+from hsm_tasks.steps import commands
 ended = threading.Event()
 def move():
     git.advance(Path(sys.argv[1]), url=sys.argv[2], ref="main")
@@ -1006,7 +1007,7 @@ threading.Thread(target=move).start()
 try:
     ended.wait()
 except KeyboardInterrupt:
-    process.interrupt()
+    commands.interrupt()
     ended.wait()
     raise
 """
