@@ -19,6 +19,8 @@ from hsm_tasks.steps.own import Dodo, Own
 
 SPEAK_JSON = ("plan", "status", "stacks", "doctor", "update", *SHIPPING)
 TAKES_ALL = ("plan", "graph", "watch", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
+HANDED_OVER = ("compose", "sh")
+"""The words behind which nothing is for hsm: another program reads it."""
 VARIABLES = ("stack", "frozen", "target")
 _HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
 
@@ -96,7 +98,17 @@ class Line(msgspec.Struct, frozen=True):
 
 def variables(argv: Sequence[str]) -> dict[str, str]:
     """The `name=value` words of a command line."""
-    return dict(arg.split("=", 1) for arg in argv if _is_variable(arg))
+    return dict(arg.split("=", 1) for arg in argv[: _ours(argv)] if _is_variable(arg))
+
+
+def _ours(argv: Sequence[str]) -> int:
+    """How many of the arguments are for hsm."""
+    for place, arg in enumerate(argv):
+        if arg.partition(":")[0] in HANDED_OVER:
+            return place + 1
+        if not (arg.startswith("-") or arg.isdigit() or _is_variable(arg)):
+            break
+    return len(argv)
 
 
 def parse(argv: Sequence[str], dodo: Dodo | None = None, peek: Callable[[], Own] = Own) -> Line:
@@ -107,17 +119,19 @@ def parse(argv: Sequence[str], dodo: Dodo | None = None, peek: Callable[[], Own]
     from hsm_tasks.run import engine
 
     given = variables(argv)
-    command, options, rest = engine.split([arg for arg in argv if not _is_variable(arg)])
+    ours = _ours(argv)
+    words = [arg for arg in argv[:ours] if not _is_variable(arg)]
+    command, options, rest = engine.split([*words, *argv[ours:]])
     takes_all = command == "run" and rest[:1] and (Word.parse(rest[0]).head in TAKES_ALL or looks_at_updates(rest))
     if takes_all:
         _refuse_unknown(given)
         return Line(command, tuple(options), (Word.parse(rest[0]),), tuple(rest[1:]), given, dodo)
     if not rest and dodo is not None:
         rest = list(dodo.config.get("default_tasks") or ())
-    late, words = _split_all(command, rest, dodo, peek)
-    if not (dodo is not None and any(word.head not in own.TAKEN for word in words)):
+    late, said = _split_all(command, rest, dodo, peek)
+    if not (dodo is not None and any(word.head not in own.TAKEN for word in said)):
         _refuse_unknown(given)
-    return Line(command, (*options, *late), tuple(words), (), given, dodo)
+    return Line(command, (*options, *late), tuple(said), (), given, dodo)
 
 
 def _refuse_unknown(given: Mapping[str, str]) -> None:
