@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import json
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from hsm_tasks import __version__, api, meaning, shortcut
 from hsm_tasks.aside import answers
 from hsm_tasks.core.errors import ConfigError, HsmError, known, mistake
+from hsm_tasks.core.model import Settings
 from hsm_tasks.line import SPEAK_JSON, TAKES_ALL, Line, parse, variables
 from hsm_tasks.look import status
 from hsm_tasks.screen import report, tables, usage
@@ -36,11 +37,22 @@ ASKING = ("list", "info", "tabcompletion")
 
 def console() -> NoReturn:
     """The program `hsm`. Everything is saved by then, and taking Python down politely costs more than a small run."""
-    code = main(sys.argv[1:])
+    code = _written(main(sys.argv[1:]))
     with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _written(code: int) -> int:
+    """The exit code, once what was printed has arrived: a full disk behind it is a failure, a reader that left is not.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            report.say(f"error: what was printed can not be written: {error.strerror}")
+            return code or 1
+    return code
 
 
 def main(argv: Sequence[str]) -> int:
@@ -69,6 +81,7 @@ def _main(argv: list[str]) -> int:
         print(__version__)
         return 0
     argv = _help_first(_json_behind(argv))
+    report.keep_secret(partial(_secrets, Path.cwd()))
     told = answers.answer(argv)
     if told is not None:
         return told
@@ -76,7 +89,6 @@ def _main(argv: list[str]) -> int:
     if os.environ.get("HSM_RUN_LOG"):
         os.environ["HSM_RUN_LOG"] = str(Path(os.environ["HSM_RUN_LOG"]).absolute())
     os.chdir(here.root)
-    report.keep_secret(partial(workspace.secret_values, here, os.environ))
     api.offer(api.too_early)
     dodo = own.read(here.root, variables(argv))
     line = replace(parse(argv, dodo, cache(partial(meaning.peek, here, dodo, argv))), typed_as=tuple(argv))
@@ -92,6 +104,15 @@ def _main(argv: list[str]) -> int:
             return 0
         raise
     return _with_stack(here, name, line)
+
+
+def _secrets(start: Path) -> tuple[str, ...]:
+    """What nobody is to see, as far as a workspace that may be broken tells."""
+    try:
+        here = workspace.find(start)
+    except HsmError:
+        here = Workspace(start, Settings(), {})
+    return workspace.secret_values(here, os.environ)
 
 
 def _json_behind(argv: list[str]) -> list[str]:
@@ -133,7 +154,7 @@ def _help(here: Workspace, line: Line) -> int:
 
 def _stacks(here: Workspace, line: Line) -> int:
     gathered = status.stacks(here, os.environ, line.variables.get("stack"))
-    print(json.dumps(gathered, indent=2) if _wants_json(line) else tables.stacks(gathered))
+    print(report.as_json(gathered) if _wants_json(line) else tables.stacks(gathered))
     return 0
 
 
@@ -190,13 +211,13 @@ def _status(here: Workspace, name: str, line: Line) -> int:
     as_json = _wants_json(line)
     opened, _, planned = _foreseen(here, name, replace(line, dodo=None), ["up"], ("up",))
     gathered = status.status(opened, steps=planned["steps"], stats="--stats" in line.rest)
-    print(json.dumps(gathered, indent=2) if as_json else report.clean(tables.status(gathered)))
+    print(report.as_json(gathered) if as_json else report.clean(tables.status(gathered)))
     return 0
 
 
 def _plan(here: Workspace, name: str, line: Line) -> int:
     _, _, gathered = _foreseen(here, name, line, [word for word in line.rest if word != "--json"], ("sync",))
-    print(json.dumps(gathered, indent=2) if "--json" in line.rest else report.clean(tables.plan(gathered)))
+    print(report.as_json(gathered) if "--json" in line.rest else report.clean(tables.plan(gathered)))
     return 0
 
 

@@ -35,9 +35,20 @@ def main(argv: Sequence[str]) -> int:
 
 def console() -> NoReturn:
     """The program `hsm`."""
+    _open_streams()
     if shortcut.taken(sys.argv[1:]):
         _done()
     _long_way()
+
+
+def _open_streams() -> None:
+    """One that was closed (`>&-`) goes nowhere; what can not be said in the letters of another is spelled out."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - no pathlib yet
+        elif stream.encoding != "utf-8":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _long_way() -> NoReturn:

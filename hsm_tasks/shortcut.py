@@ -157,10 +157,14 @@ def _logged(steps: Iterable[str]) -> bool:
         file = os.open(named, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError:
         return False
-    for step in steps:
-        line = {"step": step, "result": "fresh", "reason": "", "seconds": 0.0}
-        os.write(file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
-    os.close(file)
+    try:
+        for step in steps:
+            line = {"step": step, "result": "fresh", "reason": "", "seconds": 0.0}
+            os.write(file, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+    except OSError:
+        pass  # the disk is full: as on the long way, a log fails nothing
+    finally:
+        os.close(file)
     return True
 
 

@@ -1,21 +1,21 @@
 """What the user sees of a run: talk on stderr, a line for each step that ran, and one for all that did not have to.
 
-`Reporter` is made by doit, somewhere in a run. What runs inside a step speaks through `progress`, `say` and
-`hand_over`, which find it. On a terminal, running steps have a live line each; rich, which draws them, is imported for
-the first step that runs, since it costs half as much as a run that does nothing.
+`Reporter` is made by doit, somewhere in a run. What runs inside a step speaks through `progress` and `say`, which
+find it. On a terminal, running steps have a live line each; rich, which draws them, is imported for the first step that
+runs, since it costs half as much as a run that does nothing.
 """
 
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
+import json
 import os
 import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -25,7 +25,7 @@ from hsm_tasks.core.errors import ConfigError, HsmError, mask
 from hsm_tasks.screen.lines import Lines
 from hsm_tasks.shortcut import all_fresh, duration
 
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COMMAND = re.compile(r"`hsm (?!init\b|compose\b)")  # of our own sentences; these two are only at that door
 _SHOWN = 24  # lines of a program's words that are shown of a failure; the log has them all
 _KEPT = 4000  # lines of progress that a log begins with
@@ -102,6 +102,23 @@ def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
     return mask(_COMMAND.sub(f"`{door()} ", _CONTROL.sub("", text)), (*secrets, *_secrets()))
 
 
+def as_json(value: object) -> str:
+    """For programs, every text in it as clean as what people read."""
+    return json.dumps(_cleaned(value), indent=2)
+
+
+def _cleaned(value: object) -> object:
+    match value:
+        case str():
+            return clean(value)
+        case list() | tuple():
+            return [_cleaned(one) for one in value]
+        case dict():
+            return {name: _cleaned(one) for name, one in value.items()}
+        case _:
+            return value
+
+
 def door() -> str:
     """What was typed to come here: a hint is to be typed the same way."""
     return "hsm" if os.path.basename(sys.argv[0]) == "hsm" else "doit"  # noqa: PTH119 - no pathlib for a word
@@ -123,13 +140,6 @@ def say(text: str) -> None:
         _current.lines.write(_current.masked(text))
     else:
         sys.stderr.write(clean(text) + "\n")
-
-
-@contextlib.contextmanager
-def hand_over() -> Iterator[None]:
-    """Around a program that writes on the terminal by itself."""
-    with _current.lines.lent() if _current is not None else contextlib.nullcontext():
-        yield
 
 
 class Reporter:

@@ -34,7 +34,7 @@ def keep(opened: Opened, plan: Plan, asked: str, last_words: str, steps: Iterabl
     """
     if os.environ.get(shortcut.OFF) == "off" or not _told_by_files(plan) or not _is_quiet(Path("dodo.py")):
         return
-    with contextlib.suppress(HsmError):  # another stack is broken: what would mend it is not known
+    with contextlib.suppress(HsmError, OSError):  # another stack is broken, or the disk is full: the next run is slower
         paths = sorted({*_sources(opened), *made, *_around(opened)})
         names = sorted({*_ALWAYS, *_variables(opened)})
         _write(opened, asked, Snapshot(

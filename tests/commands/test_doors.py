@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +139,33 @@ def test_a_reader_that_goes_away_is_no_bug(make: Make) -> None:
     done = subprocess.run(("bash", "-c", line), cwd=here.root, env=here.environment(), capture_output=True, text=True,
                           check=False)  # fmt: skip
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_stream_that_is_closed_is_no_bug(make: Make, door: Door, closed: str) -> None:
+    here = make(door)
+    here.run("sync")
+    for word in ("help", "sync"):
+        line = ("bash", "-c", f"{door} {word} {closed}")
+        done = subprocess.run(line, cwd=here.root, env=here.environment(), capture_output=True, text=True, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), (word, done.stderr)
+
+
+def test_what_can_not_be_written_is_no_success(make: Make) -> None:
+    here = make("hsm")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run((here.door, "stacks", "--json"), cwd=here.root, env=here.environment(), stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: what was printed can not be written: No space left on device\n"
+
+
+def test_a_run_log_that_is_full_fails_nothing(make: Make) -> None:
+    here = make("hsm")
+    for _ in range(4):  # the last ones by the snapshot
+        assert "Traceback" not in here.run("sync", HSM_RUN_LOG="/dev/full").err
+
+
+def test_letters_that_a_stream_does_not_know_are_spelled_out(make: Make) -> None:
+    assert "\\u2026" in make("hsm").run("help", PYTHONIOENCODING="ascii").out

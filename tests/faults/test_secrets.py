@@ -206,3 +206,31 @@ def test_builds_and_containers_that_say_their_secrets_are_shown_without_them(liv
     assert "exit code: 7" in heard or "did not complete successfully" in heard, heard
     assert heard.count("its last words:") >= 2, heard
     assert "***" in heard
+
+
+def test_a_secret_that_stands_in_hsm_yaml_is_shown_in_no_form(make: Make) -> None:
+    here = make("hsm", {"hsm.yaml": HSM_YAML.replace("limits:", f'environment: {{A: "{MARK["password"]}"}}, limits:')})
+    here.variables |= ENVIRON
+    for words in (("plan",), ("plan", "--json"), ("status",), ("status", "--json"), ("stacks", "--json")):
+        said = here.run(*words).both
+        assert MARK["password"] not in said, (words, said)
+    assert "***" in here.run("plan", "--json").json()["diff"]
+
+
+def test_a_secret_that_stands_where_it_is_wrong_is_shown_by_no_command(make: Make) -> None:
+    here = make("hsm", {"hsm.yaml": HSM_YAML.replace("  web:", f"    mode: {MARK['password']}\n  web:")})
+    here.variables |= ENVIRON
+    for words in (("sync",), ("list",), ("doctor",), ("doctor", "--json"), ("plan", "--json"), ("init",)):
+        done = here.run(*words, code=None)
+        assert MARK["password"] not in done.both, (words, done.both)
+    assert '"***" is not a mode' in here.run("doctor", code=1).both
+
+
+def test_init_shows_no_secret_of_a_base_that_compose_refuses(tmp_path: Path, make: Make) -> None:
+    here = make("hsm")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "docker-compose.yml").write_text('services: {a: {image: x, cpus: "${DB_PASSWORD}"}}\n')
+    here.variables |= ENVIRON
+    done = here.run("init", at=alone, code=None)
+    assert MARK["password"] not in done.both, done.both
