@@ -71,9 +71,8 @@ def _nested(path: tuple[str, ...], value: str | list[str]) -> Any:
 
 
 def _edited(text: str, path: tuple[str, ...], value: str | list[str]) -> str:
-    lines = text.replace("\r\n", "\n")
-    yaml = _editor(lines)
-    document = yaml.load(lines)
+    yaml = _editor(text)
+    document = yaml.load(text)
     inner = document
     for key in path[:-1]:
         if inner.get(key) is None:
@@ -84,8 +83,7 @@ def _edited(text: str, path: tuple[str, ...], value: str | list[str]) -> str:
         inner[path[-1]] = new
     else:
         inner.insert(0, path[-1], new)  # what comes last may have comments behind it that belong to what follows
-    edited = _written(yaml, document)
-    return edited.replace("\n", "\r\n") if "\r\n" in text else edited
+    return _written(yaml, document)
 
 
 def _word(value: str) -> str:

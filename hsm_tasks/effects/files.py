@@ -85,6 +85,21 @@ def write_if_changed(path: Path, text: str) -> bool:
     return True
 
 
+def edit(path: Path, text: str, within: Path) -> None:
+    """`write_if_changed` for a file that people have a hand in: it keeps its line ends, and where it is a link the file
+    that it leads to is written. HsmError where that lies outside of `within`: who committed the link is not known.
+    """
+    place = path.resolve() if path.is_symlink() else path
+    if place is not path and not place.is_relative_to(within.resolve()):
+        message = f"{path} is a link to {place}, and hsm writes nothing outside of the workspace"
+        raise HsmError(message, "put a file in the place of the link, or change the one that it leads to by hand")
+    try:
+        as_windows = b"\r\n" in content(place)
+    except OSError:
+        as_windows = False
+    write_if_changed(place, text.replace("\n", "\r\n") if as_windows else text)
+
+
 def put(path: Path, data: bytes) -> None:
     """Puts the bytes in place in one move, whatever was there."""
     _replace(path, data)

@@ -9,7 +9,7 @@ from hsm_tasks.core import advice, lock, merge, render
 from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.core.load import problem
 from hsm_tasks.core.model import without_config
-from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Render, Resolve, Step, Up
+from hsm_tasks.core.plan import Build, Check, Clone, Lock, Merge, Render, Resolve
 from hsm_tasks.effects import compose, files
 from hsm_tasks.stack.scene import Opened
 from hsm_tasks.steps import builds, checkouts, pins
@@ -18,8 +18,8 @@ from hsm_tasks.steps.world import World, commit_in, pin_in, read_pin, require
 T = TypeVar("T")
 
 
-def perform(step: Step, world: World) -> None:
-    """Makes a step true. HsmError says what is in the way."""
+def perform(step: Clone | Resolve | Lock | Render | Merge | Check | Build, world: World) -> None:
+    """Makes a step true. HsmError says what is in the way. An `Up` is the affair of `starting`."""
     match step:
         case Clone():
             checkouts.clone(step, world)
@@ -35,15 +35,13 @@ def perform(step: Step, world: World) -> None:
             _check(step, world)
         case Build():
             builds.build(step, world)
-        case Up():
-            require(step.mounts, world, f"up:{step.name}")
         case _:
             assert_never(step)
 
 
 def _lock(step: Lock, world: World) -> None:
     committed, own = _locks(step, world, world.read)
-    files.write_if_changed(world.path(step.output), committed)
+    files.edit(world.path(step.output), committed, world.opened.workspace.root)
     files.write_own(world.path(step.copy), committed)
     files.write_own(world.path(step.local_output), own)
 

@@ -165,7 +165,7 @@ def keep_switch(opened: Opened, say: Callable[[str], None]) -> None:
     for words in _left_behind(before, opened):
         say(words)
     hide_generated(opened)
-    files.write_if_changed(path, local.text)
+    files.edit(path, local.text, opened.workspace.root)
 
 
 def _left_behind(before: Stack, opened: Opened) -> Iterator[str]:

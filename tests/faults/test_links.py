@@ -171,3 +171,42 @@ def test_a_build_reads_no_pipe_and_no_endless_device(tmp_path: Path) -> None:
     assert sources.content(tmp_path / "Dockerfile") is None
     os.mkfifo(tmp_path / "pipe")
     assert sources.content(tmp_path / "pipe") is None
+
+
+PERSONS = {"hsm.lock": ("sync",), "hsm.local.yaml": ("dev:api",)}
+
+
+@pytest.mark.parametrize("name", PERSONS)
+def test_a_link_of_a_persons_is_written_through_within_the_workspace(make: Make, name: str) -> None:
+    here = make()
+    (here.root / "kept").mkdir()
+    shared, link = here.root / "kept" / name, here.stack / name
+    shared.write_text("")
+    link.symlink_to("../../kept/" + name)
+    here.run(*PERSONS[name])
+    assert str(link.readlink()) == f"../../kept/{name}"
+    assert "api" in shared.read_text()
+    assert set(here.steps(*PERSONS[name]).values()) == {"fresh"}
+
+
+@pytest.mark.parametrize("name", PERSONS)
+def test_nothing_is_written_through_a_link_that_leaves_it(make: Make, tmp_path: Path, name: str) -> None:
+    here = make()
+    (tmp_path / name).write_text("")
+    (here.stack / name).symlink_to(tmp_path / name)
+    done = here.run(*PERSONS[name], code=1)
+    assert f"{name} is a link to {tmp_path / name}, and hsm writes nothing outside of the workspace" in done.err
+    assert ((tmp_path / name).read_text(), (here.stack / name).is_symlink()) == ("", True)
+
+
+@pytest.mark.parametrize("name", PERSONS)
+def test_the_line_ends_of_a_persons_file_stay(make: Make, name: str) -> None:
+    here = make()
+    here.write("hsm.local.yaml", "services: {web: {mode: prod}}\n")
+    here.run(*PERSONS[name])
+    path = here.stack / name
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    here.edit("hsm.yaml", "^1.0", "~1.0")
+    here.run("sync" if name == "hsm.lock" else "prod:api")
+    assert b"api" in path.read_bytes()
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n")
