@@ -24,6 +24,10 @@ _ADVICE: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             r"bind for (?P<what>\S+) failed: port is already allocated",
             "another container has the port {what} already: stop it, or give the service another port (`ports`)",
         ),
+        (
+            r"network \S+ not found",
+            "its network was removed while its containers were stopped: `hsm down`, then `hsm up`, makes both anew",
+        ),
         (r"no space left on device", "the disk is full: `docker system df` shows what images and builds take"),
         (
             r"container name \"(?P<what>[^\"]+)\" is already in use",

@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 class HsmError(Exception):
     """What went wrong in one sentence, and apart from it what to do about it."""
 
+    untouched = False
+    """Whether what the step leaves is as it was before: then what is recorded of it still holds."""
+
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message

@@ -136,7 +136,11 @@ class Ledger:
             absent = sorted(path for path in task.file_dep if not os.path.exists(path))  # noqa: PTH110 - as in seen
             if absent:  # doit does not look where the step is stale anyway
                 raise HsmError(f"{shown(absent[0])} does not exist")
-            result = action(*args, **kwargs)
+            try:
+                result = action(*args, **kwargs)
+            except HsmError as error:
+                task.meta["untouched"] = error.untouched
+                raise
             fingerprint = fingerprint_of(task)
             if last and fingerprint and result is not False and not isinstance(result, BaseFail):
                 fingerprint.seal()

@@ -99,7 +99,8 @@ class Records(Dependency):
 
     def remove_success(self, task: Any) -> None:
         """doit calls this for each task that did not end well, also if it never began: its row is still true then."""
-        if task.executed:
+        untouched = bool(task.meta) and task.meta.get("untouched") and self.backend.restore(task.name)
+        if task.executed and not untouched:
             self.backend.spoil(task.name, FAILED)
             self.backend.unload(task.name)
 

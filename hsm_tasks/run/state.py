@@ -93,6 +93,13 @@ class State:
         """From now on, until it is saved anew, the step counts as never done; `why` is the reason that it will give."""
         self._write(name, _encoded({"_values_:": {"ended": why}}))
 
+    def restore(self, name: str) -> bool:
+        """Takes `spoil` back; False where there was no row that was saved."""
+        row = self.row(name)
+        if "deps:" in row:
+            self._write(name, _encoded(row))
+        return "deps:" in row
+
     def unload(self, name: str) -> None:
         """Forget what was read of the row, so that it is read again."""
         self._rows.pop(name, None)

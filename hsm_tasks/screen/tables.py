@@ -158,10 +158,17 @@ def _from(row: Mapping[str, Any]) -> str:
 def _git(checkout: Mapping[str, Any]) -> str:
     if not checkout["there"]:
         return "(not cloned)"
-    words = [f"{checkout['branch'] or 'detached'} {(checkout['commit'] or '')[:10]}"]
+    words = [f"{checkout['branch'] or 'detached'} {(checkout['commit'] or '')[:10]}", *_asked(checkout)]
     marks = (("changed", "changed"), ("untracked", "untracked"), ("ahead", "ahead"), ("behind", "behind"))
     words += [f"{checkout[key]} {word}" for key, word in marks if checkout[key]]
     return ", ".join([*words, *([checkout["operation"]] if checkout["operation"] else [])])
+
+
+def _asked(checkout: Mapping[str, Any]) -> Iterator[str]:
+    """A checkout is never switched to another branch; so nothing but this says that it stands on one."""
+    branch, ref = checkout["branch"], checkout["ref"]
+    if branch and ref.removeprefix("refs/heads/") not in (branch, "HEAD"):
+        yield f"hsm.yaml says {ref}"
 
 
 def _states(row: Mapping[str, Any]) -> str:

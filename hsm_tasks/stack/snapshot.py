@@ -17,6 +17,7 @@ from hsm_tasks import shortcut
 from hsm_tasks.core import dodofile
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.plan import Plan
+from hsm_tasks.core.steps import Clone
 from hsm_tasks.effects import compose, files
 from hsm_tasks.shortcut import Snapshot
 from hsm_tasks.stack.scene import Opened, read_texts
@@ -43,9 +44,14 @@ def keep(opened: Opened, plan: Plan, asked: str, last_words: str, steps: Iterabl
             stats=shortcut.stats(paths),
             names=names,
             paths=paths,
-            there=sorted(f"{step.directory}/.git" for step in plan.clones if not (step.own or step.ask)),
+            there=sorted(_checkout(step) for step in plan.clones if not step.ask),
             steps=steps,
         ))
+
+
+def _checkout(step: Clone) -> str:
+    """A person's own need be no repository, only be there."""
+    return step.directory if step.own else f"{step.directory}/.git"
 
 
 def _write(opened: Opened, asked: str, found: Snapshot) -> None:

@@ -61,17 +61,25 @@ def reason(step: Build, world: World) -> str | None:
 
 def build(step: Build, world: World) -> None:
     """Builds the image, and remembers which one came of it."""
-    context = _in_place(step, world).context
-    if context is not None and not Path(context).is_dir():
-        hint = "correct build.context in the dev section (it is relative to the checkout), or in the base"
-        raise HsmError(f"build:{step.name}: the context {context} is not there", hint)
-    compose.build(world.opened.project(), step.name, lambda line: world.progress(f"build:{step.name}", line))
+    try:
+        _build(step, world)
+    except HsmError as error:
+        error.untouched = True  # the name is given to an image when it is whole: the engine has the one that it had
+        raise
     there = docker.image_id(step.image)
     with world.guard:
         if there is not None:
             images(world)[docker.full_name(step.image)] = there
             text = msgspec.json.encode({**_built(world), step.image: there}, order="sorted").decode()
             files.write_if_changed(_record(world), text)
+
+
+def _build(step: Build, world: World) -> None:
+    context = _in_place(step, world).context
+    if context is not None and not Path(context).is_dir():
+        hint = "correct build.context in the dev section (it is relative to the checkout), or in the base"
+        raise HsmError(f"build:{step.name}: the context {context} is not there", hint)
+    compose.build(world.opened.project(), step.name, lambda line: world.progress(f"build:{step.name}", line))
 
 
 def folders(step: Build, world: World) -> tuple[Path, ...]:

@@ -73,7 +73,7 @@ def clone_reason(step: Clone, world: World) -> str | None:
     if step.move:
         return "update"
     if step.own:
-        return None
+        return None if world.path(step.directory).is_dir() else f"{step.directory} is not there"
     if step.ask:
         known = step.locked or left_commit(world.path(step.output))
         return None if known else f"no server had {step.repository.key}"

@@ -27,6 +27,8 @@ LOOK = 0.25  # seconds between two looks at the engine
 LAST_WORDS = 20  # lines
 LEFT = "what was started so far is left as it is: `hsm up` goes on, `hsm down` takes it away"
 _OF_ONE = re.compile(r"\s*(?P<kind>Container )?(?P<name>\S+)\s+(?P<what>[A-Z][a-z]+)$")  # "Container x-db-1  Started"
+_OF_END = re.compile(r"(?i)failed to start|didn.t complete|unhealthy|exited")
+_ASKS = re.compile(r"(?i)volume \"(?P<name>[^\"]+)\" exists but doesn't match")
 _YOUNG = "Up Less than a second"  # as the engine says of a container that was started just now
 
 
@@ -106,6 +108,9 @@ class Start(msgspec.Struct):
 def _told(world: World, starter: str, line: str) -> None:
     """compose's words: whole beside the step that called it, and beside each other one what is said of its service."""
     world.progress(f"up:{starter}", line)
+    for asked in _ASKS.finditer(line):  # nobody is there to answer, and no data is lost for want of one
+        world.say(f"the volume {asked['name']} is defined otherwise now, and stays as it is with its data\n"
+                  f"  hint: to make it anew: `hsm down`, `docker volume rm {asked['name']}`, `hsm up`")
     if said := _OF_ONE.match(line):
         name = said["name"].removeprefix(f"{world.opened.scene.project}-").rpartition("-")[0] or said["name"]
         name = said["name"] if said["kind"] is None else name
@@ -302,6 +307,8 @@ def _explained(world: World, names: Iterable[str], error: CommandFailed) -> HsmE
     """What compose says of a container that ended, with what that one said itself."""
     if interrupted.is_set() or error.code in (130, 137, 143):
         world.say(LEFT)
+        return error
+    if not _OF_END.search(error.said):  # one that had ended before is not to blame
         return error
     try:
         found = docker.containers(world.opened.scene.project)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def _digest(value: object) -> str:
 def read_by_services(opened: Opened) -> Iterator[str]:
     """The env and label files of all services, relative to the folder of the first base file."""
     for form in opened.scene.chosen.forms.values():
-        yield from _read_by(form)
+        yield from map(os.path.expanduser, _read_by(form))  # compose knows `~`, too
 
 
 def _read_by(form: Form) -> Iterator[str]:

@@ -177,3 +177,17 @@ def test_plan_foresees_it_and_writes_nothing(built: Workspace) -> None:
     assert (steps["build:api"]["state"], steps["build:api"]["reasons"]) == ("run", ["config changed: sources"])
     assert built.files() == before
     assert result(built)[0] == "ran"
+
+
+def test_a_failure_that_is_none_of_the_image_leaves_it_as_it_was(built: Workspace) -> None:
+    """The engine is away for a moment, or a build fails: what was built is still there, and is what is wanted."""
+    assert result(built)[0] == "fresh"
+    assert built.steps("build", code=1, DOCKER_HOST="tcp://127.0.0.1:1")["build:api"] == "failed"
+    assert result(built) == ("fresh", "")
+    dockerfile = built.checkout / "Dockerfile"
+    before = dockerfile.read_text()
+    dockerfile.write_text(f"{before}RUN exit 7\n")
+    assert built.steps("build", code=1)["build:api"] == "failed"
+    assert built.steps("build", code=1)["build:api"] == "failed"
+    dockerfile.write_text(before)
+    assert result(built) == ("fresh", "")

@@ -16,7 +16,7 @@ BASE = """\
 services:
   web: &web
     image: @REG@/web:1.0
-    env_file: [web.env]
+    env_file: [web.env, {path: ~/mine.env, required: false}]
     environment: {SAID: "${SAID:-nothing}", SHELL_WORD: }
     networks: [default, back]
     stop_grace_period: 0s
@@ -24,10 +24,12 @@ services:
   labelled: {image: "@REG@/web:1.0", stop_grace_period: 0s, label_file: [labels]}
   inside: {image: "@REG@/web:1.0", stop_grace_period: 0s, network_mode: "service:web", command: [sleep, "1000"]}
   borrower: {image: "@REG@/web:1.0", stop_grace_period: 0s, volumes_from: [web]}
+  keeper: {image: "@REG@/web:1.0", stop_grace_period: 0s, volumes: ["kept:/kept"]}
   once: {image: "@REG@/web:1.0", command: ["true"]}
   tool: {image: "@REG@/web:1.0", stop_grace_period: 0s, profiles: [tools], depends_on: [helper]}
   helper: {image: "@REG@/web:1.0", stop_grace_period: 0s, profiles: [tools]}
 networks: {back: {labels: {color: red}}}
+volumes: {kept: {labels: {size: small}}}
 """
 FILES = {
     "hsm.yaml": "services: {once: {oneshot: true}}\n",
@@ -35,7 +37,7 @@ FILES = {
     "web.env": "A=1\n",
     "labels": "color=red\n",
 }
-USUAL = {"web", "twin", "labelled", "inside", "borrower"}
+USUAL = {"web", "twin", "labelled", "inside", "borrower", "keeper"}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,7 @@ def running(module_workspace: Live) -> Workspace:
     """All of it, up; every test leaves it so."""
     here = module_workspace("doit", FILES)
     here.spy_on_docker(here.root.parent / "calls")
+    here.variables["HOME"] = str(here.root.parent)
     here.run("up")
     return here
 
@@ -161,6 +164,9 @@ def test_an_env_file_and_a_file_of_labels(running: Workspace) -> None:
     running.write("web.env", "A=2\n")
     assert why(running, "up:web") == "its configuration changed"
     assert "A=2" in running.engine("exec", container(running, "web"), "env")
+    (running.root.parent / "mine.env").write_text("MINE=1\n")
+    assert why(running, "up:web") == "its configuration changed"
+    assert "MINE=1" in running.engine("exec", container(running, "web"), "env")
     running.write("labels", "color=blue\n")
     assert why(running, "up:labelled") == "its configuration changed"
     labels = running.engine("inspect", "-f", "{{json .Config.Labels}}", container(running, "labelled"))
@@ -202,6 +208,14 @@ def test_a_network_that_is_defined_otherwise(running: Workspace) -> None:
     assert why(running, "up:web") == "its networks or volumes changed"
     network = running.engine("network", "inspect", "-f", "{{json .Labels}}", f"{running.project}_back")
     assert json.loads(network)["color"] == "green"
+
+
+def test_a_volume_that_is_defined_otherwise_is_kept_and_told_of(running: Workspace) -> None:
+    running.edit("docker-compose.yml", "size: small", "size: big")
+    said = running.run("up").err
+    assert f"the volume {running.project}_kept is defined otherwise now, and stays as it is with its data" in said
+    volume = running.engine("volume", "inspect", "-f", "{{json .Labels}}", f"{running.project}_kept")
+    assert json.loads(volume)["size"] == "small"
 
 
 def test_the_state_may_go_at_any_time(running: Workspace) -> None:
@@ -261,6 +275,17 @@ class TestTrouble:
         done = here.run("up", code=1)
         assert "ended with exit 4, again and again" in done.err
         assert "| not yet" in done.err
+
+    def test_one_that_had_ended_before_is_not_to_blame(self, live: Make) -> None:
+        here = live("doit", self.base("[sleep, '100']", stop_signal="SIGKILL"))
+        here.run("up")
+        here.run("stop:a")
+        here.engine("network", "rm", f"{here.project}_default")
+        done = here.run("up", code=1)
+        assert "its container ended" not in done.err
+        assert "not found" in done.err
+        assert "`doit down`, then `doit up`" in done.err
+        here.run("down", "up")
 
     def test_one_that_another_waits_for(self, live: Make) -> None:
         files = self.base("[sh, -c, 'echo no good; exit 5']", restart="'no'")

@@ -144,6 +144,14 @@ def test_status_counts_commits_ahead_and_behind(make: Make, servers: Servers) ->
     assert re.search(r"1 ahead.*1 behind", here.run("status").out)
 
 
+def test_status_tells_of_a_checkout_that_stands_on_another_branch(make: Make) -> None:
+    here = make(files={"hsm.local.yaml": "services: {api: {mode: dev}}\n"})
+    here.run("sync")
+    assert "hsm.yaml says" not in here.run("status").out
+    here.edit("hsm.yaml", "ref: main", "ref: dev")
+    assert re.search(r"repos/api main [0-9a-f]{10}, hsm.yaml says dev", here.run("status").out)
+
+
 def test_json_may_stand_anywhere_among_the_words(make: Make) -> None:
     here = make()
     for words in (["stacks", "--json"], ["stacks", "stack=shop", "--json"], ["stack=shop", "status", "--json"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -232,3 +233,15 @@ def test_values_of_variables_are_not_written_down_but_for_images(make: Make) -> 
     assert here.services["api"]["environment"]["PASS"] == "${SECRET}"
     written = {name for name, content in here.files().items() if b"hunter2hunter2" in content}
     assert written == {"stacks/shop/.env"}
+
+
+def test_an_own_checkout_that_has_gone_is_missed(make: Make, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    here = make(files={"hsm.local.yaml": f"services: {{api: {{mode: dev, repo: {{path: {own}}}}}}}\n"})
+    (own / "www").mkdir()
+    for _ in range(3):
+        here.run("sync")
+    own.rename(tmp_path / "elsewhere")
+    failed = here.run("sync", code=1)
+    assert "is not there" in failed.err
