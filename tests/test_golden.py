@@ -25,12 +25,12 @@ import pytest
 
 from hsm_tasks.core.errors import ConfigError
 from hsm_tasks.core.plan import Clone, Plan, Up, plan
-from hsm_tasks.core.yamltext import parse_dump
 from hsm_tasks.effects import files, process
 from hsm_tasks.stack import workspace
 from hsm_tasks.stack.scene import Opened, open_stack
 from hsm_tasks.steps.actions import perform
 from hsm_tasks.steps.world import World, places
+from tests.support.dumped import parse_dump
 
 CASES = Path(__file__).parent / "stacks"
 NAMES = sorted(path.name for path in CASES.iterdir())

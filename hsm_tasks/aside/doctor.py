@@ -132,7 +132,8 @@ def _servers(opened: Sequence[Opened]) -> Iterator[Check]:
             questions.setdefault(("registry", host), partial(_ask_registry, host, pin, registry))
         for step in steps:
             if isinstance(step, Clone) and not step.own:
-                url, there = _url(step, stack), (stack.workspace.root / step.directory / ".git").exists()
+                url = stack.location(step.repository.url)
+                there = (stack.workspace.root / step.directory / ".git").exists()
                 questions.setdefault(("repository", url), partial(_ask_git, step, url, there))
     if questions:
         with ThreadPoolExecutor(min(8, len(questions))) as pool:
@@ -177,11 +178,6 @@ def _engine_has(image: str) -> bool:
         return docker.image_id(image) is not None
     except HsmError:
         return False
-
-
-def _url(step: Clone, stack: Opened) -> str:
-    url = step.repository.url
-    return str((stack.folder / url).resolve()) if url.startswith(".") else url
 
 
 def _ask_git(step: Clone, url: str, there: bool) -> Check:

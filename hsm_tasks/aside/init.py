@@ -43,7 +43,7 @@ def init(folder: Path, words: Sequence[str], environ: Mapping[str, str], say: Ca
     made = propose.propose(base, _facts(folder, root, base, base_files, named))
     for line in _write(folder, root, repos_dir, made):
         say(line)
-    for line in _advice(folder, base_files, made, environ):
+    for line in _advice(base_files, environ):
         say(line)
 
 
@@ -229,9 +229,7 @@ def _summary(made: propose.Proposal) -> str:
     return "; ".join(parts) or "no services"
 
 
-def _advice(
-    folder: Path, base_files: Sequence[Path], made: propose.Proposal, environ: Mapping[str, str]
-) -> Iterator[str]:
+def _advice(base_files: Sequence[Path], environ: Mapping[str, str]) -> Iterator[str]:
     root = base_files[0].parent
     needed = sorted(_without_value(base_files, root, environ))
     if needed:

@@ -308,6 +308,8 @@ CODES: Final[dict[str, Kind]] = {
         "does not exist$",
         "is neither a file nor a folder",
         "is a link, and hsm keeps",
+        "is a link to .*, and hsm writes nothing outside",
+        "no picture that `graph` has drawn",
         "is a pipe or a device",
         "was edited at this very moment",
     ),

@@ -105,11 +105,6 @@ def schema_from(text: str) -> Schema:
     return Schema(json.loads(text)["$defs"])
 
 
-def service_keys(schema: Schema) -> tuple[str, ...]:
-    """The keys that a service may have, `x-…` apart."""
-    return tuple(schema.service.names)
-
-
 def typed(keys: Keys, schema: Schema) -> dict[str, Tree]:
     """The service (or a part of one: any of its keys) with each scalar of the type that compose wants there."""
     result = _typed(keys, schema.service, schema, "")
@@ -120,7 +115,7 @@ def typed(keys: Keys, schema: Schema) -> dict[str, Tree]:
 def check(keys: Keys, schema: Schema) -> list[tuple[Path, str]]:
     """What compose is sure to refuse in a service: a value of the wrong kind, an unknown key below the service's own.
 
-    The keys of the service itself are for the caller to check (hsm.yaml has some of its own): see `service_keys`.
+    The keys of the service itself are for the caller to check (hsm.yaml has some of its own).
     """
     found: list[tuple[Path, str]] = []
     for name, tree in keys.items():

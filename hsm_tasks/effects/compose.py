@@ -37,6 +37,7 @@ from hsm_tasks.effects.composefiles import (
 from hsm_tasks.effects.process import Done
 
 __all__ = [
+    "AS_WRITTEN",
     "OLDEST",
     "Project",
     "ask",
@@ -74,7 +75,7 @@ _BASE = "compose can not read the base of the stack"
 _TIMEOUT = 120.0  # seconds for a question that needs no engine: compose never takes long, but never is a long time
 _COLLECTING = {"GOGC": "400"}  # compose collects garbage for a third of its time; so it holds 170 MB at 1000 services
 _INSTALL = "install the compose plugin of docker: https://docs.docker.com/compose/install/"
-_AS_WRITTEN = ("config", "--no-interpolate", "--no-path-resolution", "--no-normalize", "--format", "json")
+AS_WRITTEN = ("config", "--no-interpolate", "--no-path-resolution", "--no-normalize", "--format", "json")
 _AS_MEANT = ("config", "--no-consistency", "--no-path-resolution", "--no-normalize", "--format", "json")
 _VARIABLE = re.compile(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _PLUGINS = ("/usr/local/lib/docker", "/usr/local/libexec/docker", "/usr/lib/docker", "/usr/libexec/docker")
@@ -161,7 +162,7 @@ def read_base(files: Sequence[Path], folder: Path, env: Env = None) -> str:
         compatible = pool.submit(version)
         usual = pool.submit(_project_name, {}, files[0].parent, env)
         refuse_endless(files)  # and a file that can not be followed: compose says only that there is none
-        argv = ("docker", "compose", *_options(files, folder), *_AS_WRITTEN)
+        argv = ("docker", "compose", *_options(files, folder), *AS_WRITTEN)
         read = pool.submit(ask, *argv, cwd=folder, env=env, explain=_BASE)
         compatible.result()
         base = json.loads(read.result().out)

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hsm_tasks.effects.compose import ask
-
-_AS_WRITTEN = ("config", "--no-interpolate", "--no-path-resolution", "--no-normalize", "--format", "json")
+from hsm_tasks.effects.compose import AS_WRITTEN, ask
 
 
 def rendered(files: Sequence[Path], folder: Path, override: str, env: Mapping[str, str] | None = None) -> Any:
@@ -18,7 +16,7 @@ def rendered(files: Sequence[Path], folder: Path, override: str, env: Mapping[st
     It needs no engine, and has every service, whatever its profiles.
     """
     named = [word for file in files for word in ("-f", str(file))]
-    argv = ("docker", "compose", *named, "-f", "-", *_AS_WRITTEN)
+    argv = ("docker", "compose", *named, "-f", "-", *AS_WRITTEN)
     explain = "compose can not put the stack and its override together"
     done = ask(*argv, cwd=folder, env=env, text_in=override, explain=explain)
     return json.loads(done.out)
@@ -26,6 +24,6 @@ def rendered(files: Sequence[Path], folder: Path, override: str, env: Mapping[st
 
 def judge(text: str, folder: Path) -> None:
     """CommandFailed where compose does not accept the text as a compose file."""
-    argv = ("docker", "compose", "-f", "-", "--project-directory", ".", *_AS_WRITTEN[:-2], "-q")
+    argv = ("docker", "compose", "-f", "-", "--project-directory", ".", *AS_WRITTEN[:-2], "-q")
     explain = "compose refuses the bundle"
     ask(*argv, cwd=folder, text_in=text, explain=explain)

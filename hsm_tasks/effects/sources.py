@@ -19,11 +19,10 @@ import msgspec
 from hsm_tasks.core.dockerignore import Rules, compile_rules
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.effects import files
+from hsm_tasks.shortcut import is_calm
 
 # of hsm itself: they lie in the context where that is the folder of the stack, and say nothing about an image
 OURS = frozenset({".hsm", "docker-compose.hsm.yml", "hsm.local.yaml", "hsm.lock"})
-# a file system's clock has coarse ticks: two changes within one can leave equal stats (whole seconds on some)
-_TICK, _COARSE_TICK, _SECOND = 20_000_000, 2_100_000_000, 1_000_000_000
 _GLOB = frozenset("*?[")
 Known = dict[str, list[Any]]
 """path → size, mtime, ctime (ns), inode, digest of the content."""
@@ -164,7 +163,7 @@ class _Reader:
         except OSError as error:
             return f"unreadable: {error.errno}"  # the builder will say so
         self.read += 1
-        if _is_calm(info.st_ctime_ns, started) and name.isprintable():
+        if is_calm(info.st_ctime_ns, started) and name.isprintable():
             self.seen[name] = [*state, found]
         return found
 
@@ -172,11 +171,6 @@ class _Reader:
         """Writes the cache, where it changes."""
         if self.cache is not None and self.seen != self.known:
             files.write_if_changed(self.cache, msgspec.json.encode(self.seen).decode())
-
-
-def _is_calm(changed: int, now: int) -> bool:
-    """Whether a change from now on must get another ctime (both in ns)."""
-    return changed + (_TICK if changed % _SECOND else _COARSE_TICK) < now
 
 
 def _load(cache: Path | None) -> Known:

@@ -27,6 +27,7 @@ from hsm_tasks.run.state import Glimpse
 from hsm_tasks.steps.actions import lock_reason
 from hsm_tasks.steps.own import Own
 from hsm_tasks.steps.pins import known_pin, written
+from hsm_tasks.steps.tasks import name as name_of
 from hsm_tasks.steps.world import World, left_pin
 
 VERSION = 1
@@ -236,7 +237,7 @@ def preview(
     plan: Plan, tasks: Iterable[Mapping[str, Any]], world: World, words: Iterable[str], own: Own | None = None
 ) -> dict[str, Any]:
     """The plan of a command line, as its JSON: {version, stack, steps: [{name, state, reasons}], diff}."""
-    by_name = {f"{task['basename']}:{task['name']}" if "name" in task else task["basename"]: task for task in tasks}
+    by_name = {name_of(task): task for task in tasks}
     own = own or Own()
     mine = {name: _as_dictionary(own, name) for name in own.tasks}
     wanted = _needed({**by_name, **mine}, words)

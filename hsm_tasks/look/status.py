@@ -144,7 +144,8 @@ def _checkout(opened: Opened, form: Form) -> dict[str, Any] | None:
     if form.mode != "dev" or repository is None:
         return None
     shown = opened.scene.paths.checkout(repository)
-    return {"path": shown, "ref": repository.ref, **checkout_state(opened.workspace.root / shown)}
+    own = repository.path is not None
+    return {"path": shown, "ref": repository.ref, "own": own, **checkout_state(opened.workspace.root / shown)}
 
 
 def checkout_state(directory: Path) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from hsm_tasks.core.plan import Plan, handed_over, plan, synced
 from hsm_tasks.core.yamltext import Override, dump
 from hsm_tasks.effects import files, process, sources
 from hsm_tasks.effects.notify import Bell
-from hsm_tasks.screen.words import Word
+from hsm_tasks.screen.report import door
+from hsm_tasks.screen.words import Word, services
 from hsm_tasks.stack import workspace
 from hsm_tasks.stack.scene import Opened, Wish, open_stack
 from hsm_tasks.stack.snapshot import base_files
@@ -38,7 +39,7 @@ ENDED = (129, 130, 143)
 """The codes of a run that a person or the system has ended: hangup, ctrl-C, termination."""
 _OWN = frozenset({STATE, ".git", "docker-compose.hsm.yml"})
 _SOURCES = "the sources of "
-_START = "import sys; sys.path.append({0!r}); from hsm_tasks.door import console; console()"
+_START = "import sys; sys.argv[0] = {0!r}; sys.path.append({1!r}); from hsm_tasks.door import console; console()"
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -53,7 +54,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def services(self) -> tuple[str, ...]:
-        """None: all that a plain `up` starts."""
+        """None of them: all that a plain `up` starts."""
         return tuple(word.name for word in self.line if word.name)
 
     @property
@@ -79,14 +80,25 @@ class Sight(msgspec.Struct, frozen=True):
 
 def watch(asked: Asked) -> int:
     """Runs until it is interrupted; what it has begun ends with it."""
-    other = [str(word) for word in asked.line if word.head != "watch" or (len(asked.line) > 1 and not word.name)]
-    if other:
-        raise mistake(f'watch does not know "{other[0]}"', "it takes services: watch, or watch:SERVICE…")
+    _refuse_strangers(asked)
     gc.enable()
-    with Bell(_counts) as bell, process.all_as_ctrl_c(), contextlib.ExitStack() as last:
+    with Bell(_counts) as bell, contextlib.ExitStack() as last:
         watcher = _Watcher(asked, bell)
         last.callback(watcher.let_go)
         return watcher.go()
+
+
+def _refuse_strangers(asked: Asked) -> None:
+    """Words that are none of watch's, and services that nobody has. What else is wrong the first run tells."""
+    first, *others = asked.line
+    other = [word for word in others if word.head != "watch" or not (word.name and first.name)]
+    if other:
+        raise mistake(f'watch does not know "{other[0]}"', "it takes services: watch, or watch:SERVICE…")
+    try:
+        opened = _open(asked, asked.here)
+    except HsmError:
+        return
+    _about_whom(opened, asked, plan(opened.scene))
 
 
 def _counts(path: str) -> bool:
@@ -139,7 +151,7 @@ class _Watcher(msgspec.Struct):
 
     def run(self) -> int:
         """One `hsm up`. It takes the lock, and gives it back; in a process of its own nothing is remembered wrongly."""
-        start = _START.format(str(Path(__file__).parents[2]))
+        start = _START.format(door(), str(Path(__file__).parents[2]))
         return process.attach(sys.executable, "-P", "-c", start, *self.asked.words, cwd=self.asked.here.root)
 
     # --- compose's own watch -------------------------------------------------------------------------------------
@@ -186,11 +198,15 @@ def _look(asked: Asked, before: Sight | None) -> Sight:
         here = workspace.find(asked.here.root)
         if asked.stack not in here.stacks:
             raise mistake(f'there is no stack "{asked.stack}"')
-        return _seen(open_stack(here, asked.stack, os.environ, Wish(look=True)), asked)
+        return _seen(_open(asked, here), asked)
     except HsmError:  # the run has told it
         known = before or Sight(_least(asked), {}, frozenset(), frozenset(), {})
         values = {**known.values, **_values(known.named, asked.here.root)}
         return replace(known, values=values, flat=known.flat | _folders(known.named), opened=None)
+
+
+def _open(asked: Asked, here: Workspace) -> Opened:
+    return open_stack(here, asked.stack, os.environ, Wish(look=True))
 
 
 def _least(asked: Asked) -> tuple[Path, ...]:
@@ -221,9 +237,10 @@ def _quiet(opened: Opened) -> World:
 
 
 def _about_whom(opened: Opened, asked: Asked, made: Plan) -> frozenset[str]:
-    """The services that a run is about, and those that they need."""
+    """The services that a run is about, and those that they need; ConfigError for a word that means none."""
     chosen = opened.scene.chosen
-    names = [chosen.stands_for(name) or name for name in asked.services] or list(active(chosen))
+    named = [word for word in asked.line if word.name]
+    names = services(named, [step.name for step in made.ups], chosen) or active(chosen)
     needed = {step.name: step.builds for step in made.ups}
     return frozenset(names) | {other for name in names for other in needed.get(name, ())}
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import IO, Any
 
 from hsm_tasks.shortcut import duration
@@ -70,16 +69,8 @@ class Lines:
                 self._live.stop()
                 self._live = None
 
-    @contextlib.contextmanager
-    def lent(self) -> Iterator[None]:
-        """While another program has the terminal, no live line is drawn on it."""
-        self.lend()
-        try:
-            yield
-        finally:
-            self.take_back()
-
     def lend(self) -> None:
+        """While another program has the terminal, no live line is drawn on it."""
         with self._lock:
             self._lent += 1
             self.close()

@@ -165,9 +165,10 @@ def _git(checkout: Mapping[str, Any]) -> str:
 
 
 def _asked(checkout: Mapping[str, Any]) -> Iterator[str]:
-    """A checkout is never switched to another branch; so nothing but this says that it stands on one."""
+    """A checkout is never switched to another branch; so nothing but this says that it stands on one. A person's own
+    may stand where it likes."""
     branch, ref = checkout["branch"], checkout["ref"]
-    if branch and ref.removeprefix("refs/heads/") not in (branch, "HEAD"):
+    if branch and not checkout["own"] and ref.removeprefix("refs/heads/") not in (branch, "HEAD"):
         yield f"hsm.yaml says {ref}"
 
 

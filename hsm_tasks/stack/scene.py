@@ -58,6 +58,10 @@ class Opened(msgspec.Struct, frozen=True):
         """.hsm/STACK."""
         return self.workspace.root / STATE / self.name
 
+    def location(self, url: str) -> str:
+        """A repository's url as git needs it: a relative one is a path beside hsm.yaml."""
+        return str((self.folder / url).resolve()) if giturl.is_relative(url) else url
+
     def project(self) -> compose.Project:
         """What compose is asked about: base and override, as one project."""
         last = (self.override,) if self.override.exists() else ()
@@ -151,6 +155,7 @@ class Wish(msgspec.Struct, frozen=True):
 def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish: Wish | None = None) -> Opened:
     """Everything of a stack; ConfigError with every mistake, each at its place. Writes nothing but its cache."""
     wish = wish or Wish()
+    workspace.refuse_taken(name)
     files.refuse_links(workspace.root / STATE)
     files.refuse_links(workspace.root / STATE / name)
     texts = read_texts(workspace, name)
@@ -176,7 +181,7 @@ def open_stack(workspace: Workspace, name: str, environ: Mapping[str, str], wish
         committed_choice=committed_choice,
         images=images,
         **_locks(folder, f"{workspace.stacks[name]}/{LOCK}", workspace.root / STATE / name),
-        paths=_paths(workspace, name, folder, base_files),
+        paths=_paths(workspace, name, base_files),
         schema=schema(),
         base_digest=reading.digest,
         compose=compose.identity(),
@@ -204,7 +209,7 @@ def _base_files(folder: Path, stack: Stack, environ: Mapping[str, str], texts: T
         raise ConfigError(load.problem(texts.all, ("compose",), error.message, error.hint)) from error
 
 
-def _paths(workspace: Workspace, name: str, folder: Path, base_files: tuple[Path, ...]) -> plan.Paths:
+def _paths(workspace: Workspace, name: str, base_files: tuple[Path, ...]) -> plan.Paths:
     base = os.path.relpath(base_files[0].parent, workspace.root)
     return plan.Paths(
         stack=workspace.stacks[name],

@@ -19,6 +19,8 @@ from hsm_tasks.effects import files
 CONFIG, LOCAL, LOCK, OVERRIDE = "hsm.yaml", "hsm.local.yaml", "hsm.lock", "docker-compose.hsm.yml"
 SETTINGS = "pyproject.toml"
 STATE = ".hsm"
+TAKEN = frozenset({".gitignore", "lock", "lock.holder", "snapshot", "hsm.schema.json", "hsm.local.schema.json"})
+"""The files of hsm's own in `.hsm`, where each stack has a folder of its name."""
 
 
 class Workspace(msgspec.Struct, frozen=True):
@@ -48,6 +50,13 @@ class Workspace(msgspec.Struct, frozen=True):
             looked = f"{CONFIG} and {self.settings.stacks_dir}/*/{CONFIG} were looked for, here and above"
             raise mistake(f"no {CONFIG} here", f"`hsm init` makes one of your compose files ({looked})")
         raise mistake("which stack? This workspace has several", f"say stack=NAME or set HSM_STACK; there are: {there}")
+
+    def refuse_taken(self, name: str) -> None:
+        """ConfigError where the state of a stack of that name would lie where hsm has a file."""
+        if name in TAKEN:
+            folder = (self.root / self.stacks[name]).name
+            message = f'"{name}" is not a name for a stack: {STATE}/{name} is a file of hsm\'s own'
+            raise mistake(message, f"rename the folder {folder}")
 
 
 def find(start: Path) -> Workspace:

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 
 from hsm_tasks.core.errors import GitError, HsmError, Kept, mask
-from hsm_tasks.core.giturl import is_relative
 from hsm_tasks.core.plan import Clone
 from hsm_tasks.effects import files, git, githistory
 from hsm_tasks.effects.githistory import History
@@ -45,9 +44,7 @@ def _record(step: Clone, commit: str | None, world: World) -> None:
 
 
 def _location(step: Clone, world: World) -> str:
-    """The url as git needs it: a relative one is a path beside hsm.yaml."""
-    url = step.repository.url
-    return str((world.opened.folder / url).resolve()) if is_relative(url) else url
+    return world.opened.location(step.repository.url)
 
 
 def newest(step: Clone, world: World) -> str:

@@ -93,7 +93,7 @@ def read(root: Path, variables: Mapping[str, str]) -> Dodo | None:
     except SystemExit as error:
         _stopped(root, error, "dodo.py ends the program here")
     found = tuple(_creators(root, vars(module)))
-    return Dodo(root, found, _config(root, text, vars(module)))
+    return Dodo(root, found, _config(text, vars(module)))
 
 
 def tasks(dodo: Dodo | None, args: Sequence[str] = ()) -> Own:
@@ -164,7 +164,7 @@ def _creators(root: Path, namespace: Mapping[str, Any]) -> Iterator[Creator]:
         yield Creator(name, make, shown, line)
 
 
-def _config(root: Path, text: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+def _config(text: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """What DOIT_CONFIG says beyond what is ours; a key that hsm can not follow is refused."""
     given, ours = namespace.get("DOIT_CONFIG", {}), namespace_of_door()
     line = next((n for n, one in enumerate(text.splitlines(), 1) if one.lstrip().startswith("DOIT_CONFIG")), 1)
@@ -253,7 +253,7 @@ def _meant(
     for word in words:
         matching = [name for name in own.tasks if name == word or fnmatchcase(name, word)]
         if not matching and word.partition(":")[0] in SWITCHES:
-            raise creator.problem(f'a task can not need "{word}", which is a switch', f"say it before: doit {word} …")
+            raise creator.problem(f'a task can not need "{word}", which is a switch', f"say it before: `hsm {word} …`")
         if not matching:
             try:
                 matching = [word] if word in ours else find(word)

@@ -298,6 +298,6 @@ def _switchable(world: World) -> Iterator[str]:
                 yield f"unuse:{option}"
 
 
-def name(task: Task) -> str:
+def name(task: Mapping[str, Any]) -> str:
     """The name of a task as people type it."""
     return f"{task['basename']}:{task['name']}" if "name" in task else str(task["basename"])

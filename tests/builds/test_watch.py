@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.commands.bench import DOORS, Door, Workspace
+from tests.commands.bench import DODO, DOORS, Door, Workspace
 from tests.commands.conftest import Live
 from tests.support.gitserver import git
 from tests.support.watcher import watching
@@ -66,6 +66,16 @@ def test_a_mistake_is_shown_and_its_correction_is_taken(live: Live) -> None:
         here.edit("hsm.yaml", 'SAID: "two"}, nonsense: {', 'SAID: "two"')
         watch.rests(3)
         assert "SAID=two" in here.engine("exec", here.containers()["api"], "env")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_hints_of_its_runs_are_in_the_words_of_the_door(live: Live, door: Door) -> None:
+    here = live(door, FILES)
+    task = "def task_own():\n    return {'actions': None, 'task_dep': ['prod:api']}\n"
+    (here.root / "dodo.py").write_text(f"{DODO}\n\n{task}")
+    with watching(here) as watch:
+        watch.rests(1)
+        assert f"hint: say it before: `{door} prod:api …`" in watch.said
 
 
 def test_it_begins_with_a_mistake_and_goes_on_once_it_is_mended(live: Live) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.commands.bench import DOORS, Door, Workspace
 from tests.commands.conftest import Make
+from tests.support.gitserver import make_repository
 from tests.support.registry import PASSWORD, USER, RegistryServer
 
 GONE = "127.0.0.1:1"
@@ -79,6 +80,15 @@ def test_a_server_that_is_gone_stops_only_what_is_not_pinned_or_cloned_yet(make:
     assert (states(here, "registry"), states(here, "repository")) == (["warning"], ["warning"])
     new = make("doit", {path: here.read(path) for path in ("hsm.yaml", "docker-compose.yml")})
     assert (states(new, "registry"), states(new, "repository")) == (["failed"], ["failed"])
+
+
+@pytest.mark.parametrize("url", ["upstream/api.git", "./upstream/api.git"])
+def test_a_relative_url_is_where_a_sync_finds_it(make: Make, url: str) -> None:
+    here = make("doit")
+    make_repository(here.stack / "upstream/api.git", {"www/index.html": ""})
+    here.edit("hsm.yaml", '"@GIT@/api.git", ref: main}\n    dev:\n', f'"{url}", ref: main}}\n    mode: dev\n    dev:\n')
+    assert states(here, "repository") == ["ok"]
+    here.run("sync")
 
 
 def moved(here: Workspace, path: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hsm_tasks.stack.workspace import TAKEN
 from tests.commands.bench import Workspace
 from tests.commands.conftest import Make
 
@@ -148,6 +149,30 @@ def test_a_broken_stack_does_not_break_the_others(make: Make) -> None:
     here.run("sync", "stack=shop")
     assert "broken" in here.run("stacks").out
     assert here.run("sync", "stack=broken", code=3).err.startswith("stacks/broken/hsm.yaml:")
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN))
+def test_a_stack_can_not_have_the_name_of_a_file_of_hsms_own(make: Make, name: str) -> None:
+    here = make()
+    here.run("sync")
+    add_stack(here, name, SMALL)
+    assert here.run("sync", "stack=shop").code == 0
+    assert name in here.run("stacks").out
+    for words in (("sync",), ("plan",), ("status",)):
+        assert here.run(*words, f"stack={name}", code=3).err == (
+            f'"{name}" is not a name for a stack: .hsm/{name} is a file of hsm\'s own\n'
+            f"  hint: rename the folder {name}\n"
+        )
+
+
+def test_no_file_of_hsms_own_is_missing_among_those_names(make: Make) -> None:
+    here = make("hsm", {"docker-compose.yml": SMALL_BASE})
+    (here.root / "hsm.yaml").unlink()
+    here.run("init")
+    here.run("sync")
+    here.run("sync")
+    there = {path.name for path in (here.root / ".hsm").iterdir() if path.is_file()}
+    assert {"lock", "hsm.schema.json"} <= there <= TAKEN
 
 
 def test_no_stack_at_all_is_told_with_where_they_are_looked_for(make: Make) -> None:

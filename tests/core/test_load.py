@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hsm_tasks.core.errors import ConfigError
 from hsm_tasks.core.load import Source, includes, load, locate, problem
 from hsm_tasks.core.model import Dev, Group, Limits, Option, Prod, Repository, Service, Stack
-from hsm_tasks.core.scalars import Schema, schema_from, service_keys
+from hsm_tasks.core.scalars import Schema, schema_from
 from hsm_tasks.core.schema import COMPOSE_SERVICE_KEYS
 
 SHOP = """\
@@ -467,7 +467,7 @@ def test_a_mistake_in_defaults_is_told_once_and_there() -> None:
 
 
 def test_the_keys_of_a_service_are_those_of_the_compose_schema() -> None:
-    assert frozenset(service_keys(compose_schema())) == COMPOSE_SERVICE_KEYS
+    assert frozenset(compose_schema().service.names) == COMPOSE_SERVICE_KEYS
 
 
 # ---------------------------------------------------------------------------------------------- mistakes of meaning

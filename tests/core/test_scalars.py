@@ -11,7 +11,7 @@ import pytest
 
 from hsm_tasks.core import scalars
 from hsm_tasks.core.model import Keys, Tree
-from hsm_tasks.core.scalars import Place, Schema, check, schema_from, service_keys, typed
+from hsm_tasks.core.scalars import Place, Schema, check, schema_from, typed
 
 SCHEMA_TEXT = (Path(scalars.__file__).parent / "compose-spec.json").read_text(encoding="utf-8")
 
@@ -89,10 +89,6 @@ def test_scalars_that_have_their_type_keep_it(schema: Schema) -> None:
         "pids_limit": 3,
         "command": None,
     }
-
-
-def test_the_keys_of_a_service_are_known(schema: Schema) -> None:
-    assert {"image", "build", "ports", "develop", "deploy"} <= set(service_keys(schema))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hsm_tasks.core.errors import ConfigError
-from hsm_tasks.core.yamltext import Output, Override, Reset, dump, parse, parse_dump, plain
+from hsm_tasks.core.yamltext import Output, Override, Reset, dump, parse, plain
+from tests.support.dumped import parse_dump
 
 
 def mistakes(text: str) -> list[str]:
@@ -239,8 +240,3 @@ services:
     tag: "7e2"
 """
     assert dump(tree, "made by hsm\n\nnot by you") == expected
-
-
-def test_what_hsm_wrote_can_not_be_read_after_somebody_broke_it() -> None:
-    with pytest.raises(ConfigError):
-        parse_dump("a: 1\na: 2", "override")

@@ -12,7 +12,7 @@ import pytest
 
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.effects import docker, process
-from tests.support.registry import import_busybox
+from tests.support.registry import RegistryServer, busybox_image, import_busybox
 
 COMPOSE = """
 services:
@@ -115,6 +115,22 @@ class TestEngine:
         assert docker.image_config(f"{name}:no-such-tag") is None
         assert not docker.is_local_only(f"{name}:no-such-tag")
 
+    def test_a_digest_of_another_repository_does_not_make_it_one_of_a_registry(self) -> None:
+        with RegistryServer() as registry:
+            image = busybox_image()
+            registry.push("hsm-test/pulled", "1", config=image.config, layers=image.layers)
+            name, alias = f"{registry.host}/hsm-test/pulled:1", f"{registry.host}/loc/alias:1"
+            try:
+                process.run("docker", "pull", name)
+                process.run("docker", "tag", name, alias)
+                process.run("docker", "tag", name, f"{registry.host}/hsm-test/pulled:2")
+                assert not docker.is_local_only(name)
+                assert not docker.is_local_only(f"{registry.host}/hsm-test/pulled:2")
+                assert docker.is_local_only(alias)
+            finally:
+                names = (alias, name, f"{registry.host}/hsm-test/pulled:2")
+                process.run("docker", "image", "rm", *names, ok=(0, 1))
+
     def test_the_last_lines_of_a_container_can_be_read(self, name: str) -> None:
         done = settled(name)["done", 1, False]
         assert sorted(docker.logs_tail(done.id, 10).split()) == ["err", "out"]
@@ -124,9 +140,6 @@ class TestEngine:
         with pytest.raises(HsmError, match="No such container: hsm-test-none"):
             docker.logs_tail("hsm-test-none", 1)
 
-    def test_the_engine_is_reachable(self) -> None:
-        assert docker.reachable() is None
-
 
 @pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", "tcp://no-such-host.invalid:1"])
 def test_without_an_engine_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
@@ -134,7 +147,6 @@ def test_without_an_engine_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, h
     with pytest.raises(HsmError, match="does not answer") as caught:
         docker.containers("any")
     assert "start docker" in caught.value.hint
-    assert str(docker.reachable()).startswith("the docker engine does not answer")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK forgets to close that socket
@@ -142,7 +154,8 @@ def test_a_socket_that_is_not_there_is_an_engine_that_does_not_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    assert str(docker.reachable()).startswith("the docker engine does not answer")
+    with pytest.raises(HsmError, match="the docker engine does not answer"):
+        docker.about()
     gc.collect()  # here, and not in some other test
 
 
@@ -151,9 +164,11 @@ def test_the_current_context_is_honoured(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     process.run("docker", "context", "create", "away", "--docker", "host=tcp://127.0.0.1:1")
     process.run("docker", "context", "use", "away")
-    assert str(docker.reachable()).startswith("the docker engine does not answer")
+    with pytest.raises(HsmError, match="the docker engine does not answer"):
+        docker.about()
 
 
 def test_a_host_that_is_nonsense_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "bogus")
-    assert "port is required" in str(docker.reachable())
+    with pytest.raises(HsmError, match="port is required"):
+        docker.about()

@@ -27,7 +27,6 @@ from hsm_tasks.core.model import Base, Pin, Stack
 from hsm_tasks.core.plan import Plan, handed_over, label, plan, synced
 from hsm_tasks.core.render import fill
 from hsm_tasks.core.scene import Scene
-from hsm_tasks.core.yamltext import parse_dump
 from hsm_tasks.stack.reading import base_in
 from tests.faults.bases import BESIDE, ENVIRONMENTS, FILES, RIGHT_FILE, Shaper
 from tests.faults.hostile import nothing_but_reading, programs
@@ -35,6 +34,7 @@ from tests.faults.kills import Stage
 from tests.faults.test_trouble import alarm
 from tests.model.hsm import call
 from tests.support import stage as values
+from tests.support.dumped import parse_dump
 
 LONG = bool(os.environ.get("HSM_LONG"))
 MANY = 125_000 if LONG else 1500

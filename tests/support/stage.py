@@ -15,7 +15,7 @@ from hsm_tasks.core.needs import named_images
 from hsm_tasks.core.plan import Plan
 from hsm_tasks.core.render import Site, fill, open_pins, render
 from hsm_tasks.core.scene import Paths, Scene
-from hsm_tasks.core.yamltext import parse_dump
+from tests.support.dumped import parse_dump
 
 SCHEMA = scalars.schema_from((Path(scalars.__file__).parent / "compose-spec.json").read_text("utf-8"))
 CHECKOUT = "../../repos/api"
