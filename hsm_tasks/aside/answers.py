@@ -5,7 +5,6 @@ They come before anything is read, because they are asked for when something is 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -77,8 +76,7 @@ def _doctor(words: Sequence[str]) -> int:
     if unknown:
         raise mistake(f'doctor does not know "{unknown[0]}"', "it takes --json, and stack=NAME for one stack alone")
     checks = doctor.gather(Path.cwd(), stack, os.environ)
-    text = json.dumps(doctor.as_json(checks), indent=2) if "--json" in words else doctor.as_text(checks)
-    print(report.clean(text))
+    print(report.as_json(doctor.as_json(checks)) if "--json" in words else report.clean(doctor.as_text(checks)))
     return 0 if doctor.healthy(checks) else 1
 
 

@@ -91,7 +91,7 @@ def _heads(names: Names) -> Iterator[tuple[str, str]]:
 def _about(head: str, names: Names) -> Iterable[str]:
     everything = (*names.services, *names.aliases)
     return {
-        **dict.fromkeys((*ABOUT_SERVICES, "watch", "prod"), everything),
+        **dict.fromkeys((*ABOUT_SERVICES, "prod"), everything),
         "dev": names.buildable,
         "use": names.options,
         "unuse": names.many,
@@ -151,7 +151,7 @@ def _of_stack(here: Workspace, name: str, environ: Mapping[str, str]) -> Names:
         options=tuple(sorted(option for group in groups for option in group.names)),
         many=tuple(sorted(option for group in groups if group.strategy == "M-of-N" for option in group.names)),
         checkouts=tuple(sorted({service.repository.name for service in own if service.repository})),
-        targets=tuple(sorted(here.settings.targets)),
+        targets=tuple(sorted({*here.settings.targets, *stack.targets})),
         own=_own(here),
     )
 

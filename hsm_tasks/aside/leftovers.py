@@ -33,7 +33,11 @@ def _gone(here: Workspace) -> list[Path]:
 def _old_states(here: Workspace) -> Iterator[Check]:
     for path in _gone(here):
         shown = f"{STATE}/{path.name}"
-        yield Check("leftovers", "warning", f"{shown} is the state of a stack that is gone", f"rm -r {shown}")
+        hint = f"rm -r {shown}"
+        if kept := sorted(path.glob("targets/*/place/*.tar")):  # an older hsm had them here
+            places = ", ".join(sorted({os.path.relpath(one.parent, here.root) for one in kept}))
+            hint = f"{places} may be mounted by what was deployed: take that down, then {hint}"
+        yield Check("leftovers", "warning", f"{shown} is the state of a stack that is gone", hint)
 
 
 def _old_networks_and_volumes(here: Workspace, opened: Sequence[Opened]) -> Iterator[Check]:

@@ -10,7 +10,7 @@ from typing import Final
 from hsm_tasks.core import giturl, tags
 from hsm_tasks.core.diagnose import did_you_mean
 from hsm_tasks.core.findings import Findings
-from hsm_tasks.core.model import TARGET_KEYS
+from hsm_tasks.core.model import FOLDER_NAME, FOLDER_NAME_RULE, TARGET_KEYS
 from hsm_tasks.core.reference import ImageReference
 from hsm_tasks.core.schema import ProdKeys, RawGroup, RawLimits, RawOption, RawRepository, StackFile
 from hsm_tasks.core.yamlread import Path
@@ -45,6 +45,8 @@ def check(raw: StackFile, findings: Findings, named: Collection[str], own_checko
         _check_group(("groups", name), group or RawGroup(), findings)
     _check_owners(raw, findings)
     for name, target in (raw.targets or {}).items():
+        if not FOLDER_NAME.fullmatch(name):
+            findings.add(("targets", name), f'"{name}" is not a name for a target', FOLDER_NAME_RULE, key=True)
         for key in sorted(set(target) - set(TARGET_KEYS)):
             near = did_you_mean(key, TARGET_KEYS) or f"known here: {', '.join(TARGET_KEYS)}"
             findings.add(("targets", name, key), "unknown key", near, key=True)

@@ -187,8 +187,9 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judge(seen: Iterable[Seen], wanted: Iterable[str], oneshots: Iterable[str]) -> Verdict:
-    """Of the containers of a project, beside the services that should run."""
-    containers, ends = [one for one in seen], frozenset(oneshots)
+    """Of the containers of the services that should run; what else the project has is somebody else's affair."""
+    expected, ends = frozenset(wanted), frozenset(oneshots)
+    containers = [one for one in seen if one.service in expected]
     ill, waiting = [], []
     for one in containers:
         done = one.service in ends and one.ended_well
@@ -196,5 +197,5 @@ def judge(seen: Iterable[Seen], wanted: Iterable[str], oneshots: Iterable[str]) 
             ill.append(one)
         elif not done and not one.well:
             waiting.append(one.service)
-    missing = set(wanted) - {one.service for one in containers}
+    missing = expected - {one.service for one in containers}
     return Verdict(tuple(ill), tuple(sorted({*waiting, *missing})))

@@ -7,6 +7,7 @@ printed (`Base`) scalars have their types. Trees are shared and never written to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -18,6 +19,9 @@ Mode = Literal["dev", "prod"]
 Strategy = Literal["1-of-N", "M-of-N"]
 TARGET_KEYS = ("host", "context", "project", "dir", "wait", "swarm", "ports", "addresses", "endpoint")
 """What the settings and hsm.yaml may say of a target; `targets` reads them when one is deployed to."""
+FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""What may be the name of a folder of ours: a target has one, too."""
+FOLDER_NAME_RULE = 'letters, digits, ".", "_" and "-", the first a letter, a digit or "_"'
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True):

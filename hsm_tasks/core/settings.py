@@ -16,12 +16,11 @@ import tomli
 
 from hsm_tasks.core.diagnose import did_you_mean
 from hsm_tasks.core.errors import ConfigError, Problem
-from hsm_tasks.core.model import TARGET_KEYS, Settings
+from hsm_tasks.core.model import FOLDER_NAME, FOLDER_NAME_RULE, TARGET_KEYS, Settings
 
 _Found: TypeAlias = Iterator[tuple[tuple[str, ...], str, str]]  # path, message, hint
 _Path: TypeAlias = tuple[str, ...]
 
-_FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HOST: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[0-9]{1,3})?")
 _MIRROR: Final = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[^?#\s]*)?", re.IGNORECASE)
 _TABLE: Final = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?")
@@ -84,7 +83,7 @@ def _mistakes(table: Mapping[str, Any]) -> _Found:
 
 
 def _check_stack(key: str, value: Any) -> _Found:
-    if not isinstance(value, str) or not _FOLDER.fullmatch(value):
+    if not isinstance(value, str) or not FOLDER_NAME.fullmatch(value):
         yield (key,), f"{_shown(value)} is not the name of a stack", ""
 
 
@@ -133,6 +132,8 @@ def _check_targets(key: str, value: Any) -> _Found:
         yield (key,), f"must be a table, not {_shown(value)}", ""
         return
     for name, target in value.items():
+        if not FOLDER_NAME.fullmatch(name):
+            yield (key, name), f"{_shown(name)} is not a name for a target", FOLDER_NAME_RULE
         if not isinstance(target, Mapping):
             yield (key, name), f"must be a table, not {_shown(target)}", ""
             continue

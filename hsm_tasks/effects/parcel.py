@@ -17,6 +17,9 @@ import msgspec
 from hsm_tasks.core.errors import HsmError
 from hsm_tasks.effects import files
 
+_END = bytes(2 * tarfile.BLOCKSIZE)
+CUT_OFF = "it was cut off, or changed by others: move it away, then deploy again"
+
 
 class Entry(msgspec.Struct, frozen=True):
     """A file (`data`: its bytes, or the file that has them), a symbolic link (`link`), or else an empty folder."""
@@ -172,8 +175,14 @@ def tar(path: Path, entries: Sequence[Entry], name: str) -> str:
 
 def untar(folder: Path, data: bytes) -> None:
     """Writes what `tar` has packed. HsmError where it holds anything else, or leads out of the folder."""
-    with tarfile.open(fileobj=io.BytesIO(data)) as packed:
-        write(folder, [_packed(packed, one) for one in packed], ())
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as packed:
+            entries = [_packed(packed, one) for one in packed]
+        if not data.endswith(_END):
+            raise tarfile.ReadError("unexpected end of data")  # tarfile takes the end between two files for the end
+    except tarfile.TarError as error:
+        raise HsmError(f"it is no bundle of hsm any more: {error}", CUT_OFF) from error
+    write(folder, entries, ())
 
 
 def _packed(packed: tarfile.TarFile, one: tarfile.TarInfo) -> Entry:

@@ -33,6 +33,7 @@ from hsm_tasks.steps.pins import find
 from hsm_tasks.steps.world import World
 
 DIST = "dist"
+_ELSEWHERE = "name another folder with --out, or move it away"
 # They say which files compose reads, and a bundle has one
 _NOT_FOR_A_BUNDLE = re.compile(r"\s*(export\s+)?(COMPOSE_FILE|COMPOSE_PATH_SEPARATOR|COMPOSE_ENV_FILES)\s*=")
 
@@ -44,6 +45,25 @@ class Packed(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     manifest: Mapping[str, Any]
     needs: tuple[Need, ...]
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What a manifest must say."""
+
+    stack: str
+    images: dict[str, str]
+    files: dict[str, str]
+    needs: tuple[Need, ...]
+
+
+def manifest_in(text: str, name: str, hint: str) -> dict[str, Any]:
+    """What a bundle says of itself; HsmError where that is none, or cut off."""
+    try:
+        said = msgspec.json.decode(text, type=dict[str, Any])
+        msgspec.convert(said, _Said)
+    except msgspec.MsgspecError as error:
+        raise HsmError(f"{name}: it is no bundle of hsm any more: {error}", hint) from error
+    return said
 
 
 def all_prod(texts: Texts, stack: Stack, base: Base) -> str | None:
@@ -191,7 +211,7 @@ def write(packed: Packed, world: World, out: str | None, *, tar: bool) -> dict[s
     if out is None:
         _hide(opened)
     before = parcel.known(folder, MANIFEST)
-    old = msgspec.json.decode(before).get("files", {}) if before else {}
+    old = manifest_in(before, str(folder / MANIFEST), _ELSEWHERE)["files"] if before is not None else {}
     parcel.write(folder, packed.entries, old)
     result: dict[str, Any] = {"version": 1, "stack": packed.stack, "folder": out or f"{DIST}/{opened.name}"}
     if tar:

@@ -124,10 +124,10 @@ def _forget(where: Place) -> None:
 def _half_done(where: Place, old: Shipment | None, new: Shipment) -> str:
     """What whoever interrupts a deploy has to know."""
     name = where.target.name
-    goes_on = f"doit deploy target={name} goes on"
+    goes_on = f"`hsm deploy target={name}` goes on"
     if old is None:
         return f"{name} may run some of the services: {goes_on}"
-    goes_back = f"doit rollback target={name} goes back"
+    goes_back = f"`hsm rollback target={name}` goes back"
     return f"{name} may run services of both {old.name} and {new.name}: {goes_on}, {goes_back}"
 
 

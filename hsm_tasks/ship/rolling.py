@@ -33,7 +33,12 @@ def start(where: Place, new: Shipment, old: Shipment | None, *, tried: bool = Fa
         _Renewal(where, new, seen, tried).run()
     else:
         compose(where, new.folder, "up", "-d", "--no-build", "--remove-orphans")
-    _until_well(where, lambda: where.machine.containers(where.project), new.wanted, new.oneshots)
+    _until_well(where, lambda: where.machine.containers(where.project), _started(new), new.oneshots)
+
+
+def _started(new: Shipment) -> list[str]:
+    """The services that have containers: one of which there are to be none is not waited for."""
+    return [name for name in new.wanted if replicas(new.release.model["services"][name]) != 0]
 
 
 def stop(where: Place, folder: Path) -> None:
@@ -52,7 +57,12 @@ def compose(where: Place, folder: Path, *words: str) -> None:
     """`docker compose WORDS` there, of the bundle in a folder here."""
     argv = ("compose", "-p", where.project, "--progress", "plain", "-f", HERE, *words)
     explain = f"docker compose {words[0]} failed on {where.target.name}"
-    where.machine.stream(*argv, at=folder, on_line=where.say, explain=explain)
+
+    def hear(line: str) -> None:
+        if line.startswith(" ") and " Skipped " not in line:  # else warnings, at every call, and ids
+            where.say(line)
+
+    where.machine.stream(*argv, at=folder, on_line=hear, explain=explain)
 
 
 def _alike(old: Shipment, new: Shipment) -> bool:
@@ -148,11 +158,11 @@ def _until_well(
     *, steady: float = STEADY,
 ) -> None:
     """Until what is seen is well, and has been for `steady` seconds without a restart; HsmError where it gets ill."""
-    end, expected, ends = time.monotonic() + where.target.wait, tuple(wanted), tuple(oneshots)
+    end, expected, ends = time.monotonic() + where.target.wait, frozenset(wanted), tuple(oneshots)
     first: dict[str, int] = {}
     before: dict[str, int] | None = None
     while True:
-        seen = look()
+        seen = tuple(one for one in look() if one.service in expected)
         verdict = judge(seen, expected, ends)
         counts = where.machine.restarts(seen)
         first = {**counts, **first}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,7 +63,7 @@ def _bundle(asked: Asked) -> int:
     opened = asked.opened(prod="--prod" in flags)
     world = World(opened, report.progress, report.say)
     made = bundling.write(bundling.pack(world), world, values.get("--out"), tar="--tar" in flags)
-    print(json.dumps(made, indent=2, ensure_ascii=False) if "--json" in flags else _shown(made))
+    print(report.as_json(made) if "--json" in flags else _shown(made))
     return 0
 
 
@@ -81,7 +80,20 @@ def _shown(made: Mapping[str, Any]) -> str:
 
 def _place(asked: Asked, opened: Opened) -> deploying.Place:
     target = targets.pick(asked.target, {**asked.here.settings.targets, **opened.scene.stack.targets})
-    return deploying.place(World(opened, report.progress, report.say), target, asked.work)
+    return deploying.place(World(opened, _progress(), report.say), target, asked.work)
+
+
+def _progress() -> Callable[[str, str], None]:
+    """No doit draws what a deploy is at: a line for each step of it, and for all that is said again the first only."""
+    said: set[str] = set()
+
+    def progress(_: str, words: str) -> None:
+        line = words.rstrip()
+        if line and line not in said:
+            said.add(line)
+            report.say(line)
+
+    return progress
 
 
 def _ready(
@@ -107,7 +119,7 @@ def _plan(asked: Asked) -> int:
     changed = deploying.planned(where, new)
     rows = [{"service": one.service, "state": one.kind, "reasons": list(one.reasons)} for one in changed]
     said = {"version": 1, "stack": asked.stack, "target": where.target.name, "services": rows}
-    print(json.dumps(said, indent=2, ensure_ascii=False) if as_json else _changes(where, changed))
+    print(report.as_json(said) if as_json else _changes(where, changed))
     return 0
 
 
@@ -130,7 +142,7 @@ def _rollback(asked: Asked) -> int:
 def _status(asked: Asked) -> int:
     _, flags = _options("status", asked.rest, (), ("--json",))
     said = deploying.status(_place(asked, asked.opened(prod=False)))
-    print(json.dumps(said, indent=2, ensure_ascii=False) if "--json" in flags else _state(said))
+    print(report.as_json(said) if "--json" in flags else _state(said))
     return 0
 
 
@@ -171,8 +183,7 @@ def _update(asked: Asked) -> int:
     if unknown := sorted(name for name in names if opened.scene.chosen.meant(name) is None):
         raise there_are(f"update:{unknown[0]}", [f"update:{name}" for name in opened.scene.chosen.forms])
     said = outdated.outdated(World(opened, report.progress, report.say, looks=True))
-    text = json.dumps(said, indent=2, ensure_ascii=False) if "--json" in flags else _moves(said)
-    print(report.clean(text))  # there are words of others in it
+    print(report.as_json(said) if "--json" in flags else report.clean(_moves(said)))  # there are words of others in it
     return 1 if "--check" in flags and said["outdated"] else 0
 
 

@@ -79,6 +79,13 @@ def test_each_word_has_its_followers(typed: tuple[str, ...], found: list[str], m
     assert words(make("hsm"), *typed) == found
 
 
+def test_the_targets_of_the_settings_and_of_the_stack_are_completed(make: Make) -> None:
+    here = make("doit")
+    (here.root / "pyproject.toml").write_text("[tool.hsm.targets.server]\nhost = \"ssh://server\"\n")
+    here.write("hsm.yaml", f"{here.read('hsm.yaml')}targets: {{local: {{context: default}}}}\n")
+    assert words(here, "deploy", "target=") == ["target=local", "target=server"]
+
+
 def test_stacks_are_completed_and_asked_about_by_name(make: Make) -> None:
     here = make("doit")
     here.write("../ml/hsm.yaml", "services: {model: {prod: {image: x}}}\n")

@@ -92,3 +92,9 @@ def test_who_is_unhealthy_or_has_ended_does_not_get_well() -> None:
     containers = [seen("web", "Up 9 seconds (unhealthy)"), seen("api", "Exited (0) 1 second ago", "exited"),
                   seen("job", "Exited (7) 1 second ago", "exited")]
     assert [one.service for one in judge(containers, ["web", "api", "job"], ["job"]).ill] == ["web", "api", "job"]
+
+
+def test_who_should_not_run_is_nobodys_illness() -> None:
+    containers = [seen("web", "Up 3 seconds"), seen("tool", "Exited (0) 1 hour ago", "exited"),
+                  seen("other", "Restarting (1)", "restarting"), seen("sick", "Up 1 hour (unhealthy)")]
+    assert judge(containers, ["web"], []).well

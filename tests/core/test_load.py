@@ -497,6 +497,7 @@ def test_the_keys_of_a_service_are_those_of_the_compose_schema() -> None:
         ("services: {a: {prod: {image: 'x:1', version: ^1}}}",
          '1:46: services.a.prod.version: "^1" stands beside the tag "1" in the image'),
         ("targets: {x: {hots: y}}", "1:15: targets.x.hots: unknown key"),
+        ("targets: {../x: {host: y}}", '1:11: targets.../x: "../x" is not a name for a target'),
         ("services: {a: {prod: {replicas: -1}}}",
          '1:33: services.a.prod.replicas: "-1" is not a number of containers (0 or more)'),
         ("services: {a: {prod: {limits: {cpus: many}}}}",

@@ -139,3 +139,17 @@ def test_any_text_is_settings_or_a_mistake_of_the_user(text: str) -> None:
 
 def test_what_is_nested_too_deeply_is_a_mistake_too() -> None:
     assert mistakes("hsm = " + "[" * 100_000)
+
+
+@pytest.mark.parametrize("name", ["../../..", "/x", "a/b", ".hidden", "-x", "", "a b"])
+def test_a_target_has_the_name_of_a_file(name: str) -> None:
+    (said,) = mistakes(f"[tool.hsm]\n[tool.hsm.targets.\"{name}\"]\nhost = \"ssh://x\"\n")
+    place = f"pyproject.toml:2:1: tool.hsm.targets.{name}"
+    assert said.startswith(f'{place}: "{name}" is not a name for a target\n  hint: letters, digits')
+
+
+@pytest.mark.parametrize("name", ["prod", "_x", "eu-1.example"])
+def test_a_plain_name_is_right(name: str) -> None:
+    found = parse(f"[tool.hsm.targets.\"{name}\"]\nhost = \"ssh://x\"\n", "pyproject.toml")
+    assert found is not None
+    assert set(found.targets) == {name}

@@ -201,6 +201,17 @@ def test_a_folder_that_is_no_bundle_is_not_written_over(shop: Workspace) -> None
     assert not (shop.root / "stacks/compose.yaml").exists()
 
 
+@pytest.mark.parametrize("text", ["", '{"files": {', "[]", '{"name": "a page"}'], ids=["empty", "cut", "list", "other"])
+def test_a_folder_with_a_broken_manifest_is_not_written_over(text: str, shop: Workspace) -> None:
+    shop.run("bundle")
+    (shop.root / "dist/shop/manifest.json").write_text(text)
+    shop.edit("docker-compose.yml", "hello", "goodbye")
+    said = shop.run("bundle", code=1).err
+    assert f"{shop.root}/dist/shop/manifest.json: it is no bundle of hsm any more" in said
+    assert "hint: name another folder with --out, or move it away" in said
+    assert "hello" in (shop.root / "dist/shop/compose.yaml").read_text()
+
+
 def test_git_does_not_see_a_bundle(shop: Workspace) -> None:
     shop.run("bundle", "--tar")
     assert "??" not in shop.git("status", "--porcelain", "--untracked-files=all")
@@ -337,6 +348,20 @@ def test_what_a_target_has_kept_writes_nowhere_else(members: list[tarfile.TarInf
         parcel.untar(folder, _packed(*members))
     assert not folder.exists()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"\x1f\x8bgarbage", b"BZh9garbage", b"x" * 4096])
+def test_what_is_no_tar_is_no_bundle(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(HsmError, match="it is no bundle of hsm any more"):
+        parcel.untar(tmp_path / "next", data)
+
+
+def test_a_tar_that_was_cut_off_is_no_bundle(tmp_path: Path) -> None:
+    whole = _packed(_member("./a"), _member("./b"))
+    for end in (100, 600, 1024, 1100, 1537, 2048):
+        with pytest.raises(HsmError, match="it is no bundle of hsm any more"):
+            parcel.untar(tmp_path / "next", whole[:end])
+    assert not (tmp_path / "next").exists()
 
 
 def test_what_was_packed_comes_out_as_it_was(tmp_path: Path) -> None:

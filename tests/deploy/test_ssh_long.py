@@ -126,7 +126,7 @@ def test_a_deploy_that_was_interrupted_is_gone_on_with_or_taken_back(shop: Works
     said = interrupted.communicate(timeout=100)[1]
     assert interrupted.returncode == 130
     assert "staging may run services of both " in said
-    assert said.endswith("doit rollback target=staging goes back\ninterrupted\n")
+    assert said.endswith("`doit rollback target=staging` goes back\ninterrupted\n")
     assert shop.containers() == first
     shop.run("rollback", "target=staging")
     assert shop.containers() == first
