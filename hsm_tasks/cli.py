@@ -267,7 +267,12 @@ def _service(word: Word, opened: Opened) -> str:
 
 
 def _run(here: Workspace, name: str, line: Line) -> int:
-    opened = open_stack(here, name, os.environ, meaning.wish(line))
+    try:
+        opened = open_stack(here, name, os.environ, meaning.wish(line))
+    except HsmError as error:
+        way_out = commands.without_hsm(line.words, here.root / STATE / name)
+        error.hint = "\n  hint: ".join(filter(None, (error.hint, way_out)))
+        raise
     schemas.keep_if_named(opened.texts.sources[-1].text, here.root / STATE)
     return _run_doit(opened, line)
 

@@ -18,7 +18,7 @@ from hsm_tasks import BUG, shortcut
 
 TYPE_CHECKING = False  # see shortcut
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, NoReturn
 
 DOIT_CONFIG = {"backend": "json", "dep_file": ".hsm/never-written.json", "verbosity": 0}
@@ -36,7 +36,11 @@ def main(argv: Sequence[str]) -> int:
 def console() -> NoReturn:
     """The program `hsm`."""
     _open_streams()
-    if shortcut.taken(sys.argv[1:]):
+    try:
+        taken = shortcut.taken(sys.argv[1:])
+    except KeyboardInterrupt:
+        _interrupted()
+    if taken:
         _done()
     _long_way()
 
@@ -54,10 +58,17 @@ def _open_streams() -> None:
 def _long_way() -> NoReturn:
     gc.disable()  # most runs live too short to collect: a quarter of their time. A step that runs turns it on again
     try:
+        _loaded()()
+    except KeyboardInterrupt:
+        _interrupted()
+
+
+def _loaded() -> Callable[[], NoReturn]:
+    try:
         from hsm_tasks.cli import console as go
     except Exception:
         _bug()
-    go()
+    return go
 
 
 def _bug() -> NoReturn:
@@ -67,6 +78,13 @@ def _bug() -> NoReturn:
     sys.stderr.write(f"{traceback.format_exc()}{BUG}\n")
     sys.stderr.flush()
     os._exit(2)
+
+
+def _interrupted() -> NoReturn:
+    """What `cli.main` says, for a moment in which it is not there yet."""
+    sys.stderr.write("interrupted\n")
+    sys.stderr.flush()
+    os._exit(130)
 
 
 def _done() -> NoReturn:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from hsm_tasks import shortcut
 from hsm_tasks.core.errors import ConfigError, mistake
 from hsm_tasks.screen import report
-from hsm_tasks.screen.words import SHIPPING, Word, looks_at_updates
+from hsm_tasks.screen.words import COMMANDS, SHIPPING, Word, looks_at_updates
 from hsm_tasks.steps import own
 from hsm_tasks.steps.own import Dodo, Own
 
@@ -126,7 +126,7 @@ def parse(argv: Sequence[str], dodo: Dodo | None = None, peek: Callable[[], Own]
     if takes_all:
         _refuse_unknown(given)
         return Line(command, tuple(options), (Word.parse(rest[0]),), tuple(rest[1:]), given, dodo)
-    if not rest and dodo is not None:
+    if not rest and dodo is not None and command != "forget":
         rest = list(dodo.config.get("default_tasks") or ())
     late, said = _split_all(command, rest, dodo, peek)
     if not (dodo is not None and any(word.head not in own.TAKEN for word in said)):
@@ -166,6 +166,9 @@ def _split_all(
         try:
             _, found, waiting = engine.split([command, *waiting])
         except ConfigError as error:
+            if word.head in COMMANDS and command == "run":
+                said = error.problems[0]
+                raise mistake(said.message, said.hint.replace("`help run`", f"`help {word.head}`")) from error
             if word.head in own.TAKEN:
                 raise
             hint = f"`help {word}` lists the options of the task, `help {command}` those of doit"

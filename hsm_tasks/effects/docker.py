@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 
-from hsm_tasks.core.errors import HsmError
 from hsm_tasks.core.reference import HUB, ImageReference
 from hsm_tasks.effects import enginecall
 
@@ -145,8 +144,13 @@ def full_name(reference: str) -> str:
         image = ImageReference.parse(reference)
     except ValueError:
         return reference
-    name = image.repository.removeprefix("library/") if image.host == HUB else image.name
+    name = _name(image)
     return f"{name}@{image.digest}" if image.digest else f"{name}:{image.tagged}"
+
+
+def _name(image: ImageReference) -> str:
+    """The engine's name of the repository: `postgres` for docker.io/library/postgres."""
+    return image.repository.removeprefix("library/") if image.host == HUB else image.name
 
 
 def image_id(reference: str) -> str | None:
@@ -166,29 +170,22 @@ def image_config(reference: str) -> tuple[bool, tuple[str, ...]] | None:
 
 
 def is_local_only(reference: str) -> bool:
-    """Whether the engine has the image and was never told a digest of it by a registry.
+    """Whether the engine has the image, and no registry ever told it a digest of that repository.
 
-    An engine with containerd's image store gives a digest to what it built itself too, and the answer is False then:
-    True is certain, False is not.
+    What was pulled under another name counts for nothing: `docker tag` made this one here. An engine with containerd's
+    image store gives a digest to what it built itself too, and the answer is False then: True is certain, False is not.
     """
     image = _image(reference)
-    return image is not None and not image.get("RepoDigests")
+    if image is None:
+        return False
+    repository = full_name(reference.partition("@")[0]).rpartition(":")[0]
+    return all(name.partition("@")[0] != repository for name in image.get("RepoDigests") or ())
 
 
 def logs_tail(container_id: str, lines: int) -> str:
     """The last lines that a container wrote, stdout and stderr together."""
     with enginecall.engine() as client:
         return bytes(client.logs(container_id, tail=lines)).decode("utf-8", "replace")
-
-
-def reachable() -> str | None:
-    """None where the engine answers, else a sentence on why not and what to do."""
-    try:
-        with enginecall.engine() as client:
-            client.ping()
-    except HsmError as error:
-        return str(error)
-    return None
 
 
 def _image(reference: str) -> Mapping[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -55,8 +56,10 @@ def asked(rest: Sequence[str]) -> Asked:
 
 def shown(question: Asked, opened: Opened, plan: Plan, foreseen: Mapping[str, Any], clean: Callable[[str], str]) -> str:
     """What goes to stdout: the text itself, or the path of the file that it was written to."""
-    text = FORMS[question.form](draw(opened.scene, plan, foreseen, clean))
     root, out = opened.workspace.root, question.out
+    if out not in (None, "-"):
+        _refuse_foreign(root / out)
+    text = FORMS[question.form](draw(opened.scene, plan, foreseen, clean))
     if out == "-" or (out is None and question.form in ("mermaid", "dot")):
         return text.removesuffix("\n")
     path = root / out if out else root / STATE / opened.name / f"graph.{question.form}"
@@ -66,6 +69,16 @@ def shown(question: Asked, opened: Opened, plan: Plan, foreseen: Mapping[str, An
         raise HsmError(f"{path} can not be written: there is no such folder", "make it, or name another file")
     files.write_out(path, text)
     return str(path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """What a person has written, or another program, is not drawn over."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        begin = file.read(_ENOUGH)
+    if begin and not _OURS.match(begin):
+        raise mistake(f"{path} is there, and no picture that `graph` has drawn: it stays as it is", "name another file")
 
 
 def _svg(drawing: Drawing) -> str:
@@ -92,4 +105,13 @@ FORMS: Final[Mapping[str, Callable[[Drawing], str]]] = {
     "dot": diagrams.dot,
 }
 _ENDINGS: Final = {".html": "html", ".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
+_ENOUGH: Final = 4096
+_OURS: Final = re.compile(
+    rb"""<!doctype\ html>\n<html[^>]*>\n<head>\n<meta[^>]*>\n<meta\ http-equiv="Content-Security-Policy"
+    |<svg\ xmlns="http://www\.w3\.org/2000/svg"\ class="hsm"
+    |flowchart\ LR\n\ \ subgraph\ steps\[
+    |digraph\ "[^\n]*"\ {\n\ \ rankdir=LR;\ node\ \[shape=box""",
+    re.VERBOSE,
+)
+"""How each of the formats begins."""
 _HINT: Final = f"it takes --format {', '.join(FORMS)}, --out FILE (- for the screen), and the words of a plan"

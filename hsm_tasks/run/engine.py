@@ -10,6 +10,7 @@ import difflib
 import functools
 import gc
 import getopt
+import itertools
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Required, TypedDict, Unpack
 
-from doit.cmd_base import DoitCmdBase, TaskLoader2
+from doit.cmd_base import DoitCmdBase, TaskLoader2, tasks_and_deps_iter
 from doit.cmd_clean import Clean
 from doit.cmd_completion import TabCompletion
 from doit.cmd_forget import Forget
@@ -28,6 +29,7 @@ from doit.cmd_list import List
 from doit.cmd_resetdep import ResetDep
 from doit.cmd_run import Run
 from doit.cmdparse import CmdOption, CmdParse, CmdParseError
+from doit.control import TaskControl
 from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidCommand, InvalidTask
 from doit.plugin import PluginDict
@@ -277,6 +279,34 @@ class _Clean(_Command, Clean):
         super().clean_tasks(others, dryrun, forget_tasks)  # type: ignore[no-untyped-call]
 
 
+class _Forget(_Command, Forget):
+    """doit's own forgets what was named alone: of a word, which is no step, that is nothing. Ours forgets its steps."""
+
+    name = "forget"
+
+    @functools.wraps(Forget._execute)
+    def _execute(self, *, forget_all: bool, forget_disable_default: bool, **options: Any) -> None:  # type: ignore[override]
+        forget_all |= self.sel_default_tasks and not forget_disable_default
+        if not forget_all:
+            self.sel_tasks = self._meant(self.sel_tasks or ())
+        options |= {"forget_all": forget_all, "forget_disable_default": forget_disable_default}
+        super()._execute(**options)  # type: ignore[no-untyped-call]
+
+    def _meant(self, names: Sequence[str]) -> list[str]:
+        tasks = TaskControl(self.task_list).tasks  # type: ignore[no-untyped-call] # they know now whose files they read
+        found = (_behind(name, tasks) if name in tasks else [name] for name in names)
+        return list(dict.fromkeys(itertools.chain.from_iterable(found)))
+
+
+def _behind(name: str, tasks: Mapping[str, Task]) -> list[str]:
+    """The steps that a word stands for; the name itself where it is a step, a group of steps, or the user's."""
+    task = tasks[name]
+    if not task.meta or is_step(task) or is_own(task):
+        return [name]
+    needed = tasks_and_deps_iter(tasks, [name])  # type: ignore[no-untyped-call]
+    return [one.name for one in needed if is_step(one) and not is_own(one)]
+
+
 class _DumpDB(_Command):
     """doit's own knows dbm files only."""
 
@@ -296,9 +326,10 @@ class _Main(DoitMain):
         _Run,
         _DumpDB,
         _Clean,
+        _Forget,
         *(
             type(command.__name__, (_Command, command), {})
-            for command in (Help, List, Info, Forget, Ignore, ResetDep, TabCompletion)
+            for command in (Help, List, Info, Ignore, ResetDep, TabCompletion)
         ),
     )
 

@@ -27,7 +27,6 @@ RUN: Mapping[str, str] = {
     "-v2": "name fresh steps too",
 }
 _FLAGS = re.compile(r" \(-[^)]*\)$")
-_ASKS = (*ALONE, "sh")
 _JSON = {"--json": "the same for programs"}
 _PROD = {"--prod": "take every service in its prod form"}
 OPTIONS: Mapping[str, Mapping[str, str]] = {
@@ -36,7 +35,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     "plan": _JSON,
     "graph": {"--format=html": "one page that works offline (the default)", "--format=svg": "the picture alone",
               "--format=mermaid": "text for a README", "--format=dot": "text for graphviz",
-              "--out=FILE": "where to; its ending stands for the format; - is the screen"},
+              "--out=FILE": "where to; its ending stands for the format; - is the screen; foreign files stay"},
     "status": {"--stats": "what containers use of their limits", **_JSON},
     "bundle": {"--out=DIR": "another folder than dist/STACK", "--tar": "write DIR.tar as well", **_PROD, **_JSON},
     "deploy": _PROD,
@@ -98,14 +97,14 @@ def page(head: str) -> str:
 
 def options(head: str) -> Mapping[str, str]:
     """What may stand behind a word: of questions their own, else those of a run."""
-    return {**({} if head in _ASKS else RUN), **OPTIONS.get(head, {})}
+    return {**({} if head in ALONE else RUN), **OPTIONS.get(head, {})}
 
 
 def _page(head: str) -> Iterator[str]:
     usage, gap, said = COMMANDS[head].partition("  ")
     usage, said = (usage, said) if gap else (head, usage)
     taken, behind = options(head), "" if head in (*ASIDE, "stacks", "compose") else " [stack=NAME]"
-    frozen = " [frozen=yes]" if head not in _ASKS or head in SHIPPING else ""
+    frozen = " [frozen=yes]" if head not in ALONE or head in SHIPPING else ""
     yield f"usage: hsm {usage}{' [OPTIONS]' if taken else ''}{behind}{frozen}"
     yield ""
     said = _FLAGS.sub("", said)  # they have lines of their own here

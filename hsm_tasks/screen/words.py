@@ -50,9 +50,9 @@ DOIT = ("run", "list", "info", "forget", "clean", "ignore", "reset-dep", "tabcom
 STEPS = ("clone", "resolve", "lock", "render", "merge", "check", "build", "up")
 ASIDE = ("doctor", "init", "schema", "explain", "completion")  # not about one stack that works
 # questions: nothing else on their line
-ALONE = (*ASIDE, *SHIPPING, "plan", "graph", "watch", "status", "stacks", "logs", "compose")
+ALONE = (*ASIDE, *SHIPPING, "plan", "graph", "watch", "status", "stacks", "logs", "sh", "compose")
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
-ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "update", "render", "resolve")
+ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "watch", "update", "render", "resolve")
 
 
 def looks_at_updates(words: Sequence[str]) -> bool:
@@ -119,6 +119,19 @@ def _tasks(word: Word, known: Collection[str], chosen: Chosen) -> list[str]:
         return [text]
     if word.head in SWITCHES:  # it was understood when it was applied: an alias, perhaps
         return ["sync"]
+    return _named(word, known, chosen)
+
+
+def services(words: Iterable[Word], starts: Iterable[str], chosen: Chosen) -> list[str]:
+    """Whom words about services mean, of those that start; ConfigError for a word that means nobody."""
+    named = list(words)
+    known = [f"{head}:{name}" for head in {word.head for word in named} for name in starts]
+    found = (name for word in named for name in _named(word, known, chosen))
+    return list(dict.fromkeys(name.partition(":")[2] for name in found))
+
+
+def _named(word: Word, known: Collection[str], chosen: Chosen) -> list[str]:
+    text = str(word)
     if word.head in ABOUT_SERVICES:
         service = chosen.meant(word.name)
         if service and f"{word.head}:{service}" in known:
@@ -135,7 +148,9 @@ def _unknown(word: Word, known: Collection[str]) -> ConfigError:
     """Of a step or a command that there is not: who has the right head is told the names, who has not, the heads."""
     same = [name for name in known if name.startswith(f"{word.head}:")] if word.name else []
     if same or (word.name and word.head in known):
-        return there_are(str(word), same)
+        if same or word.head in (*ABOUT_SERVICES, *NEEDS_NAME):
+            return there_are(str(word), same)
+        return mistake(f'there is no "{word}"', f'"{word.head}" takes no name')
     heads = [*ASIDE, *(name for name in known if ":" not in name and not name.startswith("_"))]
     near = difflib.get_close_matches(word.head, heads, n=1) if word.name else []
     if near and f"{near[0]}:{word.name}" in known:

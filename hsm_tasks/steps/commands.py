@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shlex
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from hsm_tasks.core.choose import Chosen
-from hsm_tasks.core.errors import HsmError
+from hsm_tasks.core.errors import CommandFailed, HsmError
 from hsm_tasks.core.model import Keys, Stack
 from hsm_tasks.core.mounts import anonymous
 from hsm_tasks.core.plan import Clone, Resolve, missing_entries
 from hsm_tasks.effects import compose, docker, files, guard, process
+from hsm_tasks.screen.words import Word
 from hsm_tasks.stack.scene import Opened, read_texts, stacks_of
 from hsm_tasks.stack.workspace import LOCAL
 from hsm_tasks.steps.world import World, hide_generated, left_commit, left_pin
@@ -95,12 +98,14 @@ def resolve_reason(step: Resolve, world: World) -> str | None:
 
 def down(world: World) -> None:
     """Containers and networks go, those of inactive profiles and orphans too; volumes stay."""
-    compose.down(world.opened.project(), lambda line: world.progress("down", line))
+    with _way_out(Word("down"), world):
+        compose.down(world.opened.project(), lambda line: world.progress("down", line))
 
 
 def stop(world: World, name: str) -> None:
     """The containers of a service end."""
-    compose.stop(world.opened.project(), (name,), lambda line: world.progress("stop", line))
+    with _way_out(Word("stop", name), world):
+        compose.stop(world.opened.project(), (name,), lambda line: world.progress("stop", line))
 
 
 def restart(world: World, name: str) -> None:
@@ -123,6 +128,9 @@ def passthrough(opened: Opened, words: tuple[str, ...]) -> int:
     return compose.passthrough(opened.project(), words)
 
 
+_PROJECT = re.compile(r"^name: \W?([a-z0-9][a-z0-9_-]*)\W?$", re.MULTILINE)
+
+
 def compose_line(opened: Opened) -> str:
     """What a person would type instead of `doit up`, in the root of the workspace."""
     root, project = opened.workspace.root, opened.scene.project
@@ -130,6 +138,28 @@ def compose_line(opened: Opened) -> str:
     if compose.project_name(opened.files[0].parent, opened.environ) not in ("", project):
         shown.insert(0, f"-p {project}")  # else the variable would go before the name in the override
     return f"docker compose {' '.join(shown)} up -d --remove-orphans"
+
+
+def without_hsm(words: Sequence[Word], state: Path) -> str:
+    """How to end what runs, where hsm can not read the stack; "" for other words, and before a first sync."""
+    ends = [word for word in words if word.head in ("down", "stop")]
+    with contextlib.suppress(HsmError):
+        project = _PROJECT.search(files.read_if_there(state / "override.yml") or "")
+        if ends and project:
+            said = " ".join(shlex.quote(part) for part in (ends[0].head, ends[0].name) if part)
+            return f"without hsm: docker compose -p {project[1]} {said}"
+    return ""
+
+
+@contextlib.contextmanager
+def _way_out(word: Word, world: World) -> Iterator[None]:
+    """Where compose can not fill in the files, it can end what runs by the name of the project."""
+    try:
+        yield
+    except CommandFailed as error:
+        if "interpolating" in error.said:
+            error.hint = error.hint or without_hsm([word], world.opened.state)
+        raise
 
 
 def holding(folder: Path, command: str, say: Callable[[str], None]) -> AbstractContextManager[bool]:

@@ -54,6 +54,19 @@ def test_an_edit_of_a_source_is_built_and_runs(live: Live, door: Door) -> None:
         assert watch.said.endswith("interrupted\n")
 
 
+def test_a_pattern_is_watched_and_a_service_that_goes_away_is_told_and_waited_for(live: Live) -> None:
+    here = live("doit", FILES)
+    with watching(here, "watch:ap*") as watch:
+        watch.rests(1)
+        here.edit("hsm.yaml", "services:\n  api:", "services:\n  app:")
+        here.edit("docker-compose.yml", "services:\n  api:", "services:\n  other:")
+        watch.rests(2)
+        here.edit("docker-compose.yml", "services:\n  other:", "services:\n  app:")
+        watch.rests(3)
+        assert set(here.containers()) == {"app"}
+        assert "Traceback" not in watch.said
+
+
 def test_a_mistake_is_shown_and_its_correction_is_taken(live: Live) -> None:
     here = live("doit", FILES)
     with watching(here) as watch:

@@ -169,3 +169,38 @@ def test_a_run_log_that_is_full_fails_nothing(make: Make) -> None:
 
 def test_letters_that_a_stream_does_not_know_are_spelled_out(make: Make) -> None:
     assert "\\u2026" in make("hsm").run("help", PYTHONIOENCODING="ascii").out
+
+
+INTERRUPTS = """\
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    ("door", "words", "module"),
+    [
+        ("hsm", "status", "hsm_tasks.cli"),
+        ("doit", "status", "hsm_tasks.cli"),
+        ("hsm", "status", "doit.cmd_base"),
+        ("doit", "status", "msgspec"),
+        ("hsm", "sync", "_blake2"),  # of the shortcut
+    ],
+)
+def test_ctrl_c_while_python_still_imports_is_told_in_a_word(make: Make, door: Door, words: str, module: str) -> None:
+    here = make(door)
+    here.run("sync")
+    here.run("sync")
+    folder = here.root.parent / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(INTERRUPTS.replace("MODULE", repr(module)))
+    path = f"{folder}{os.pathsep}{here.environment()['PYTHONPATH']}"
+    done = here.run(words, code=130, PYTHONPATH=path)
+    assert (done.out, done.err) == ("", "interrupted\n")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tests.commands.bench import Servers
+import pytest
+
+from tests.commands.bench import DODO, Servers
 from tests.commands.conftest import Make
 
 DEV = "services: {api: {mode: dev}}\n"
@@ -168,6 +170,28 @@ def test_forget_makes_the_step_run_again(make: Make) -> None:
     here.run("sync")
     here.run("forget", "render:api")
     assert here.ran("sync") == {"render:api"}
+
+
+@pytest.mark.parametrize("words", [(), ("sync",), ("build",), ("up",), ("-a",)], ids=" ".join)
+def test_forget_of_all_or_of_a_word_makes_its_steps_run_again(make: Make, words: tuple[str, ...]) -> None:
+    here = make()
+    whole = here.ran("sync")
+    assert here.ran("sync") == set()
+    said = here.run("forget", *words).out
+    assert ("forgetting all tasks" in said) == (words in ((), ("-a",)))
+    assert here.ran("sync") == whole
+
+
+def test_forget_is_about_all_where_a_plain_run_is_about_less(make: Make) -> None:
+    here = make()
+    (here.root / "dodo.py").write_text(f'{DODO}\n\nDOIT_CONFIG = {{"default_tasks": ["render:api"]}}\n')
+    whole = here.ran("sync")
+    here.run("forget", "render:web", "build")
+    assert here.ran("sync") == whole
+    here.run("forget")
+    assert here.ran("sync") == whole
+    here.run("forget", "--disable-default")
+    assert here.ran("sync") == set()
 
 
 def test_json_of_a_run_log_has_the_documented_keys(make: Make) -> None:

@@ -119,3 +119,27 @@ def test_without_the_layout_engine_text_is_drawn_all_the_same(make: Make, tmp_pa
     assert "pygraphviz, is not installed" in done.err
     assert "pip install 'hsm[graph]'" in done.err
     assert here.run("graph", "--format", "mermaid").out.startswith("flowchart LR\n")
+
+
+@pytest.mark.parametrize("form", ["html", "svg", "mermaid", "dot"])
+def test_it_draws_over_its_own_pictures_only(make: Make, form: str) -> None:
+    here = make()
+    here.run("sync")
+    (here.root / "empty").touch()
+    for one in ("html", form, "svg", form, "mermaid", form, "dot", form):
+        here.run("graph", "--format", one, "--out", "empty")
+    for path in ("dodo.py", "stacks/shop/hsm.yaml"):
+        before = here.files()
+        done = here.run("graph", "--format", form, "--out", path, code=3)
+        assert f"{here.root}/{path} is there, and no picture that `graph` has drawn: it stays as it is" in done.err
+        assert "hint: name another file" in done.err
+        assert here.files() == before
+    here.run("graph", "--format", form, "--out", "/dev/null")
+
+
+@pytest.mark.parametrize("text", ["<!doctype html>\n<html>\n<p>\n", "<svg xmlns='x'/>", "flowchart LR\n  a --> b\n"])
+def test_a_picture_of_another_hand_is_no_picture_of_its_own(make: Make, text: str) -> None:
+    here = make()
+    (here.root / "mine").write_text(text)
+    here.run("graph", "--format", "dot", "--out", "mine", code=3)
+    assert (here.root / "mine").read_text() == text

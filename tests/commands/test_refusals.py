@@ -112,6 +112,29 @@ def test_a_command_line_that_means_nothing_is_refused_before_anything_happens(
     assert refused(fresh, *words).strip()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("watch:nope", 'there is no "watch:nope"\n  hint: did you mean watch:pg? there are: watch:api, '),
+        ("watch:webb", 'there is no "watch:webb"\n  hint: did you mean watch:web? '),
+        ("watch:web watch:nope", 'there is no "watch:nope"'),
+        ("watch:my", '"watch:my": my is an option that is not selected'),
+        ("watch nope", 'watch does not know "nope"'),
+        ("watch:web watch", 'watch does not know "watch"'),
+        ("watch watch:web", 'watch does not know "watch:web"'),
+        ("plan sh:api", '"sh:api" stands alone: it can not follow other words'),
+        ("plan sh:api", "ask it by itself: `doit sh:api`"),
+        ("down:web", 'there is no "down:web"\n  hint: "down" takes no name'),
+        ("check:web", 'there is no "check:web"\n  hint: "check" takes no name'),
+        ("up --build", "option --build not recognized\n  hint: `help up` lists the options"),
+        ("up dev:api --contniue", "did you mean --continue? `help dev` lists the options"),
+        ("forget sync --build", "`help forget` lists the options"),
+    ],
+)
+def test_a_refusal_names_what_is_wrong_and_what_there_is(fresh: Workspace, words: str, said: str) -> None:
+    assert said in refused(fresh, *words.split())
+
+
 def test_a_refused_name_comes_with_the_names_that_there_are(make: Make) -> None:
     here = make()
     here.run("sync")

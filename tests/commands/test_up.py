@@ -191,11 +191,38 @@ def test_oneshot_says_that_an_exit_is_right(live: Make) -> None:
     assert here.run("up:metrics").code == 0
 
 
-def test_an_image_that_only_the_engine_has_is_used_with_a_warning(live: Make, servers: Servers) -> None:
-    local = f"{servers.registry.host}/onlyhere:1"
+@pytest.mark.parametrize(("path", "old", "new", "words"), [
+    ("hsm.yaml", "services:", "servces:", "stop one"),
+    ("hsm.yaml", "services:", "servces:", "down"),
+    ("docker-compose.yml", "one: {", 'one: {environment: {A: "${NEVER_SET:?say it}"}, ', "stop one"),
+    ("docker-compose.yml", "web:1.0", "web:${NEVER_SET:?say it}", "down"),
+])  # fmt: skip
+def test_a_stack_that_can_not_be_read_any_more_can_be_ended_without_hsm(
+    live: Make, path: str, old: str, new: str, words: str
+) -> None:
+    here = live("hsm", {"hsm.yaml": "services: {}\n",
+                        "docker-compose.yml": "services: {one: {image: '@REG@/web:1.0'}}\n"})  # fmt: skip
+    here.run("up")
+    here.edit(path, old, new)
+    told = f"without hsm: docker compose -p {here.project} "
+    assert told not in here.run("sync", code=None).err
+    done = here.run(words.replace(" ", ":"), code=None)
+    assert done.code in (1, 3)
+    assert f"  hint: {told}{words}\n" in done.err
+    subprocess.run(["docker", *told.split()[3:], *words.split()], cwd=here.root, env=here.environment(), check=True)
+    assert here.containers() == {}
+
+
+@pytest.mark.parametrize("name", ["onlyhere:1", "onlyhere/tagged:1"])
+def test_an_image_that_only_the_engine_has_is_used_with_a_warning(live: Make, servers: Servers, name: str) -> None:
+    local, known = (f"{servers.registry.host}/{one}" for one in (name, "metrics"))
     here = live()
-    source = here.write("only/Dockerfile", "FROM @REG@/metrics\nLABEL made=here\n").parent
-    here.engine("build", "-q", "-t", local, str(source))
+    if "tagged" in name:  # what a registry has under another name only
+        here.engine("pull", known)
+        here.engine("tag", known, local)
+    else:
+        source = here.write("only/Dockerfile", f"FROM {known}\nLABEL made=here\n").parent
+        here.engine("build", "-q", "-t", local, str(source))
     here.edit("docker-compose.yml", "  metrics:\n    image: @REG@/metrics\n", f"  metrics:\n    image: {local}\n")
     done = here.run("sync")
     assert local in done.err
