@@ -105,7 +105,8 @@ def _check_local_groups(whole: _Map, mine: _Map, findings: Findings) -> None:
     known = whole.get("groups") or {}
     for name in mine.get("groups") or ():
         if name not in known:
-            findings.add(("groups", name), "hsm.yaml has no such group", did_you_mean(name, known), key=True)
+            way_out = did_you_mean(name, known) or "take it out of hsm.local.yaml, where a switch may have put it"
+            findings.add(("groups", name), "hsm.yaml has no such group", way_out, key=True)
             findings.spoil(("groups", name))
 
 

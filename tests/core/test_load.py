@@ -334,12 +334,14 @@ groups: {database: {alias: q}}
 
 
 def test_what_hsm_local_yaml_names_must_be_there() -> None:
-    local = "services: {web: {repo: {ref: x}}, apy: {repo: {path: x}}}\ngroups: {databse: {selection: mysql}}"
+    local = "services: {web: {repo: {ref: x}}, apy: {repo: {path: x}}}\ngroups: {databse: {selection: mysql}, zz: {}}"
     assert mistakes(SHOP, local) == [
         "hsm.local.yaml:1:18: services.web.repo: hsm.yaml names no repository for this service",
         "hsm.local.yaml:1:41: services.apy.repo: hsm.yaml names no repository for this service\n"
         '  hint: did you mean "api"?',
         'hsm.local.yaml:2:10: groups.databse: hsm.yaml has no such group\n  hint: did you mean "database"?',
+        "hsm.local.yaml:2:39: groups.zz: hsm.yaml has no such group\n"
+        "  hint: take it out of hsm.local.yaml, where a switch may have put it",
     ]
 
 
