@@ -104,19 +104,32 @@ def ask(
     explain: str = "",
     ok: tuple[int, ...] = (0,),
 ) -> Done:
-    """As `process.run`, for what compose answers without an engine, in less of its time and more memory."""
+    """As `process.run`, for what compose answers without an engine, in less of its time and more memory: the plugin
+    itself is asked, since `docker` starts it twice, once to hear what it is.
+    """
     around = {**({} if "GOGC" in os.environ else _COLLECTING), **(env or {})}
-    return process.run(*argv, cwd=cwd, env=around, text_in=text_in, timeout=_TIMEOUT, explain=explain, ok=ok)
+    plugin = _plugin()
+    really = (plugin, *argv[2:]) if plugin and argv[:2] == ("docker", "compose") else ()
+    return process.run(*argv, cwd=cwd, env=around, text_in=text_in, timeout=_TIMEOUT, explain=explain, ok=ok,
+                       really=really)
+
+
+def _plugin() -> str | None:
+    """The program that `docker compose` leads to; None where only docker can tell, or is not there itself."""
+    found = identity_files()
+    there = bool(found) and os.access(found[-1], os.X_OK) and shutil.which("docker") is not None
+    return str(found[-1]) if there else None
 
 
 @functools.cache
 def version() -> tuple[int, int, int]:
     """The version of compose, asked once a process. None, or one that is too old, is an error.
 
-    Who reads a base asks it. Nobody else need: what is remembered of a base has `identity` in its key.
+    Who reads a base asks it, of docker itself, which will start the stack. Nobody else need: what is remembered of a
+    base has `identity` in its key.
     """
     try:
-        said = ask("docker", "compose", "version", "--short").out.strip()
+        said = process.run("docker", "compose", "version", "--short", timeout=_TIMEOUT).out.strip()
     except CommandFailed as error:
         raise HsmError(f"docker compose does not answer: {error.said or error.message}", _INSTALL) from error
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said)

@@ -49,10 +49,14 @@ def run(
     explain: str = "",
     hint: str = "",
     ok: tuple[int, ...] = (0,),
+    really: Sequence[str] = (),
 ) -> Done:
-    """Run a program to its end. `env` is laid over our own environment; a code that is not in `ok` is CommandFailed."""
+    """Run a program to its end. `env` is laid over our own environment; a code that is not in `ok` is CommandFailed.
+
+    `really`: what is started instead of `argv`, if given; a failure shows `argv` all the same.
+    """
     late = ""
-    with _child(argv, cwd, env, stdin=subprocess.DEVNULL if text_in is None else subprocess.PIPE) as child:
+    with _child(really or argv, cwd, env, stdin=subprocess.DEVNULL if text_in is None else subprocess.PIPE) as child:
         try:
             out, err = child.communicate(text_in, timeout)
         except subprocess.TimeoutExpired:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import yaml
 
+from hsm_tasks.effects import compose
 from tests.support import images, world
 from tests.support.gitserver import GitServer, commit, make_repository
 from tests.support.registry import RegistryServer, busybox_image
@@ -250,12 +251,18 @@ class Workspace:
         return {line["step"] for line in self._lines(words, 0, variables) if line["result"] == "ran"}
 
     def spy_on_docker(self, log: Path) -> None:
-        """From now on each call of docker is noted, a line each."""
-        folder = self.root.parent / "spy"
-        folder.mkdir()
-        real = shutil.which("docker")
-        (folder / "docker").write_text(f'#!/bin/sh\necho "docker $*" >> "{log}"\nexec "{real}" "$@"\n')
-        (folder / "docker").chmod(0o755)
+        """From now on each call of docker, and each of compose's plugin that docker does not make, is noted."""
+        folder, plugin = self.root.parent / "spy", compose.identity_files()[-1]
+        shutil.copytree(self.environment()["DOCKER_CONFIG"], folder, symlinks=True)
+        (folder / "cli-plugins" / plugin.name).unlink(missing_ok=True)
+        for name, real, noted in (
+            ("docker", shutil.which("docker"), f'echo "docker $*" >> "{log}"'),
+            (f"cli-plugins/{plugin.name}", plugin,
+             f'case $1 in compose | docker-cli*) ;; *) echo "docker compose $*" >> "{log}" ;; esac'),
+        ):
+            (folder / name).write_text(f'#!/bin/sh\n{noted}\nexec "{real}" "$@"\n')
+            (folder / name).chmod(0o755)
+        self.variables["DOCKER_CONFIG"] = str(folder)
         self.variables["PATH"] = os.pathsep.join([str(folder), self.environment()["PATH"]])
 
     # --- files ---------------------------------------------------------------------------------------------------

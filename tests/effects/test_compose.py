@@ -50,6 +50,34 @@ def names(files: tuple[Path, ...], folder: Path) -> list[str]:
 ONE = "services: {a: {image: x}}\n"
 
 
+class TestAsk:
+    @pytest.fixture
+    def plugin(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A compose that says with which words it was started, and refuses."""
+        plugin = tmp_path / "cli-plugins" / "docker-compose"
+        plugin.parent.mkdir()
+        plugin.write_text('#!/bin/sh\necho "heard: $*" >&2\nexit 3\n')
+        plugin.chmod(0o755)
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        return plugin
+
+    def test_the_plugin_is_asked_without_docker_around_it_and_shown_with_it(self, plugin: Path) -> None:
+        with pytest.raises(CommandFailed) as caught:
+            compose.ask("docker", "compose", "config", "-q")
+        assert str(caught.value) == "a command failed\n  $ docker compose config -q  (exit 3)\n  | heard: config -q"
+
+    def test_docker_is_asked_where_only_it_can_find_its_plugin(self, plugin: Path) -> None:
+        plugin.chmod(0o644)
+        with pytest.raises(CommandFailed) as caught:
+            compose.ask("docker", "compose", "config", "-q")
+        assert "heard" not in str(caught.value)
+        plugin.chmod(0o755)
+        (plugin.parents[1] / "config.json").write_text('{"cliPluginsExtraDirs": ["/nowhere"]}')
+        with pytest.raises(CommandFailed) as caught:
+            compose.ask("docker", "compose", "config", "-q")
+        assert "heard: config" not in str(caught.value)
+
+
 class TestVersion:
     def test_the_version_is_known_and_new_enough(self) -> None:
         assert compose.version() >= compose.OLDEST

@@ -247,8 +247,8 @@ class Memo:
         """The plugin itself, without docker's own program around it and without a collector of garbage: a third of the
         work for the same answer."""
         plugin = str(compose.identity_files()[-1])
-        env = {**(given.pop("env", None) or {}), "GOGC": "off", "GOMAXPROCS": "1"}
-        return self._run(plugin, *argv[2:], env=env, **given)
+        given |= {"env": {**(given.get("env") or {}), "GOGC": "off", "GOMAXPROCS": "1"}, "really": ()}
+        return self._run(plugin, *argv[2:], **given)
 
     def _key(self, argv: tuple[str, ...], given: Mapping[str, Any], root: Path | None) -> str:
         """Workspaces lie in different places; what they are told does not depend on it (test_memo.py looks)."""
