@@ -103,18 +103,18 @@ def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 def as_json(value: object) -> str:
-    """For programs, every text in it as clean as what people read."""
-    return json.dumps(_cleaned(value), indent=2)
+    """For programs, every text in it masked as what people read; JSON itself spells out what could drive a terminal."""
+    return json.dumps(_all_masked(value), indent=2)
 
 
-def _cleaned(value: object) -> object:
+def _all_masked(value: object) -> object:
     match value:
         case str():
-            return clean(value)
+            return mask(value, _secrets())
         case list() | tuple():
-            return [_cleaned(one) for one in value]
+            return [_all_masked(one) for one in value]
         case dict():
-            return {name: _cleaned(one) for name, one in value.items()}
+            return {name: _all_masked(one) for name, one in value.items()}
         case _:
             return value
 

@@ -143,7 +143,7 @@ def packed(model: Any, scene: Scene) -> None:
 RUN = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))  # the same choice in each process of a run
 EACH = tuple(FILES) if LONG else tuple(sorted(FILES))[RUN.randrange(20) :: 20]
 """Each goes through compose a few times, so it takes a second."""
-PROGRAMS = {"git", "docker", "env"}
+PROGRAMS = {"git", "docker", "docker-compose", "env"}
 
 
 @pytest.mark.parametrize("what", EACH)
