@@ -21,7 +21,7 @@ from hsm_tasks.core.model import Settings
 from hsm_tasks.line import SPEAK_JSON, TAKES_ALL, Line, parse, variables
 from hsm_tasks.look import status
 from hsm_tasks.screen import report, tables, usage
-from hsm_tasks.screen.words import COMMANDS, DOIT, STEPS, Word, bare, not_selected, there_are
+from hsm_tasks.screen.words import COMMANDS, DOIT, HANDED_OVER, STEPS, Word, bare, not_selected, there_are
 from hsm_tasks.stack import schemas, snapshot, workspace
 from hsm_tasks.stack.scene import Opened, Wish, open_stack
 from hsm_tasks.stack.workspace import STATE, Workspace
@@ -127,7 +127,7 @@ def _help_first(argv: list[str]) -> list[str]:
     heads = [arg.partition(":")[0] for arg in argv]
     if argv[:1] in (["--help"], ["-h"]):
         return ["help", *argv[1:]]
-    asks = bool(heads) and heads[0] in (*COMMANDS, *DOIT) and heads[0] not in ("compose", "logs", "sh")
+    asks = bool(heads) and heads[0] in (*COMMANDS, *DOIT) and heads[0] not in (*HANDED_OVER, "logs")
     return ["help", heads[0]] if asks and not {"--help", "-h"}.isdisjoint(argv[1:]) else argv
 
 

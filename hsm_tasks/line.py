@@ -13,14 +13,12 @@ from msgspec.structs import replace
 from hsm_tasks import shortcut
 from hsm_tasks.core.errors import ConfigError, mistake
 from hsm_tasks.screen import report
-from hsm_tasks.screen.words import COMMANDS, SHIPPING, Word, looks_at_updates
+from hsm_tasks.screen.words import COMMANDS, HANDED_OVER, SHIPPING, Word, looks_at_updates
 from hsm_tasks.steps import own
 from hsm_tasks.steps.own import Dodo, Own
 
 SPEAK_JSON = ("plan", "status", "stacks", "doctor", "update", *SHIPPING)
 TAKES_ALL = ("plan", "graph", "watch", "status", "stacks", "logs", "sh", "compose", *SHIPPING)
-HANDED_OVER = ("compose", "sh")
-"""The words behind which nothing is for hsm: another program reads it."""
 VARIABLES = ("stack", "frozen", "target")
 _HARMLESS = re.compile(r"-n\d*|--process(=\d+)?|-v\d?|--verbosity(=\d)?|-c|--continue|\d+")
 
@@ -126,7 +124,7 @@ def parse(argv: Sequence[str], dodo: Dodo | None = None, peek: Callable[[], Own]
     if takes_all:
         _refuse_unknown(given)
         return Line(command, tuple(options), (Word.parse(rest[0]),), tuple(rest[1:]), given, dodo)
-    if not rest and dodo is not None and command != "forget":
+    if not rest and dodo is not None and command == "run":
         rest = list(dodo.config.get("default_tasks") or ())
     late, said = _split_all(command, rest, dodo, peek)
     if not (dodo is not None and any(word.head not in own.TAKEN for word in said)):

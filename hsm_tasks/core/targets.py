@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from hsm_tasks.core.errors import ConfigError, mistake
-from hsm_tasks.core.model import FOLDER_NAME, FOLDER_NAME_RULE, TARGET_KEYS
+from hsm_tasks.core.model import TARGET_KEYS
 
 WAIT: Final = 120.0  # seconds that a deploy has to become healthy
 _SSH: Final = re.compile(r"ssh://(?:(?P<user>[A-Za-z0-9_][\w.-]*)@)?(?P<host>[A-Za-z0-9][\w.-]*)(?::(?P<port>[0-9]+))?/?")
@@ -59,8 +59,6 @@ def pick(name: str | None, known: Mapping[str, Mapping[str, str]]) -> Target:
 
 
 def _read(name: str, said: Mapping[str, str]) -> Target:
-    if not FOLDER_NAME.fullmatch(name):
-        raise mistake(f'targets: "{name}" is not a name for a target', FOLDER_NAME_RULE)
     for key in said:
         if key not in TARGET_KEYS:
             raise _wrong(name, key, "unknown key", f"known here: {', '.join(TARGET_KEYS)}")

@@ -144,13 +144,8 @@ def full_name(reference: str) -> str:
         image = ImageReference.parse(reference)
     except ValueError:
         return reference
-    name = _name(image)
+    name = image.repository.removeprefix("library/") if image.host == HUB else image.name
     return f"{name}@{image.digest}" if image.digest else f"{name}:{image.tagged}"
-
-
-def _name(image: ImageReference) -> str:
-    """The engine's name of the repository: `postgres` for docker.io/library/postgres."""
-    return image.repository.removeprefix("library/") if image.host == HUB else image.name
 
 
 def image_id(reference: str) -> str | None:

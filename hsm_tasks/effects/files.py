@@ -192,10 +192,10 @@ def remove_remains(path: Path) -> None:
 
 def remains(path: Path) -> list[Path]:
     """What was being made to be moved to a path when its maker was killed: the name says which process that was."""
-    return _remains_in(path.parent).get(path.name, [])
+    return remains_in(path.parent).get(path.name, [])
 
 
-def _remains_in(folder: Path) -> dict[str, list[Path]]:
+def remains_in(folder: Path) -> dict[str, list[Path]]:
     """The remains in a folder, by the names of what they were to be."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.endswith(".tmp")]
@@ -209,9 +209,9 @@ def _remains_in(folder: Path) -> dict[str, list[Path]]:
 
 @functools.cache
 def _found_in(folder: Path) -> dict[str, list[Path]]:
-    """As `_remains_in`, looked at once: for each of a thousand files it would be a thousand names. Who is killed later
+    """As `remains_in`, looked at once: for each of a thousand files it would be a thousand names. Who is killed later
     is cleaned up after by a later run."""
-    return _remains_in(folder)
+    return remains_in(folder)
 
 
 def lives(pid: str) -> bool:

@@ -7,7 +7,6 @@ below refs/hsm/ when git has no place for it.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -279,5 +278,5 @@ def _update_submodules(directory: Path, server: Server) -> None:
 
 def dead_clones(folder: Path) -> list[Path]:
     """What clones of killed runs left among the checkouts."""
-    found = ((path, re.fullmatch(r"\..+\.(\d+)-[^.]*\.tmp", path.name)) for path in folder.glob(".*.tmp"))
-    return sorted(path for path, match in found if match and not files.lives(match[1]))
+    found = files.remains_in(folder) if folder.is_dir() else {}
+    return sorted(path for paths in found.values() for path in paths)

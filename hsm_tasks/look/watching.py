@@ -94,6 +94,8 @@ def _refuse_strangers(asked: Asked) -> None:
     other = [word for word in others if word.head != "watch" or not (word.name and first.name)]
     if other:
         raise mistake(f'watch does not know "{other[0]}"', "it takes services: watch, or watch:SERVICE…")
+    if not first.name:
+        return
     try:
         opened = _open(asked, asked.here)
     except HsmError:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from hsm_tasks.screen import tables
-from hsm_tasks.screen.words import ALONE, ASIDE, COMMANDS, SHIPPING
+from hsm_tasks.screen.words import ALONE, ASIDE, COMMANDS, HANDED_OVER, SHIPPING
 
 _USAGE = """\
 usage: hsm [OPTIONS] [WORD…] [stack=NAME] [frozen=yes]
@@ -103,7 +103,7 @@ def options(head: str) -> Mapping[str, str]:
 def _page(head: str) -> Iterator[str]:
     usage, gap, said = COMMANDS[head].partition("  ")
     usage, said = (usage, said) if gap else (head, usage)
-    taken, behind = options(head), "" if head in (*ASIDE, "stacks", "compose") else " [stack=NAME]"
+    taken, behind = options(head), "" if head in (*ASIDE, *HANDED_OVER, "stacks") else " [stack=NAME]"
     frozen = " [frozen=yes]" if head not in ALONE or head in SHIPPING else ""
     yield f"usage: hsm {usage}{' [OPTIONS]' if taken else ''}{behind}{frozen}"
     yield ""

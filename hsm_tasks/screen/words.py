@@ -51,6 +51,7 @@ STEPS = ("clone", "resolve", "lock", "render", "merge", "check", "build", "up")
 ASIDE = ("doctor", "init", "schema", "explain", "completion")  # not about one stack that works
 # questions: nothing else on their line
 ALONE = (*ASIDE, *SHIPPING, "plan", "graph", "watch", "status", "stacks", "logs", "sh", "compose")
+HANDED_OVER = ("compose", "sh")  # nothing behind them is for hsm: another program reads it
 NEEDS_NAME = ("stop", "restart", "sh", *SWITCHES)
 ABOUT_SERVICES = ("up", "build", "stop", "restart", "logs", "sh", "watch", "update", "render", "resolve")
 

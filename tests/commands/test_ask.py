@@ -15,6 +15,7 @@ from hsm_tasks.aside import completion
 from hsm_tasks.look import graph
 from hsm_tasks.screen import usage
 from hsm_tasks.screen.words import COMMANDS as ALL
+from hsm_tasks.screen.words import HANDED_OVER
 from hsm_tasks.ship import shipping
 from tests.commands.bench import DOORS, Door, Servers
 from tests.commands.conftest import Make
@@ -82,6 +83,11 @@ def test_what_the_page_of_a_word_shows_can_be_typed(head: str) -> None:
     assert {name.partition("=")[0].partition(" ")[0] for name in usage.options(head)} <= {
         name.partition("=")[0] for name in shown
     } or head in ("compose", "init", "schema", "explain", "completion")
+
+
+def test_the_page_of_a_word_that_hands_over_shows_no_variable_behind_it() -> None:
+    for head in HANDED_OVER:
+        assert "stack=NAME" not in usage.page(head)
 
 
 def test_the_options_of_a_page_are_those_that_the_word_takes() -> None:

@@ -140,6 +140,13 @@ def test_default_tasks_say_what_doit_alone_means(own: Workspace) -> None:
     assert "check" in own.steps("sync")
 
 
+def test_default_tasks_are_for_a_run_and_name_nothing_for_questions(own: Workspace) -> None:
+    with_tasks(own, f"{TASKS}\nDOIT_CONFIG = {{'default_tasks': ['dump']}}\n")
+    assert "render:api" in own.run("list", "--all").out
+    assert "ignoring" not in own.run("ignore", code=None).both
+    assert own.steps("dump")["dump"] == "ran"
+
+
 # --- mistakes ----------------------------------------------------------------------------------------------------
 
 

@@ -61,9 +61,3 @@ def test_a_name_that_is_no_target_is_refused_with_those_that_there_are() -> None
         with pytest.raises(ConfigError) as refused:
             pick(name, {"prod": {"context": "a"}})
         assert words in str(refused.value)
-
-
-@pytest.mark.parametrize("name", ["../../..", "/x", ".hidden", "-x"])
-def test_a_name_that_would_be_a_path_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="is not a name for a target"):
-        pick(name, {name: {"context": "a"}})
